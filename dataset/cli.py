@@ -1,0 +1,30 @@
+"""How every command of Onetake ends on bad input: one clear line, exit status 2, no traceback unless asked for.
+
+Knows exit statuses only; does not know what a command does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+
+
+def run_command(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int | None]) -> None:
+    """Parse the command line, run `command` and exit; a ValueError or OSError becomes one line and status 2.
+
+    `--debug` is added to the parser: it shows the traceback as well.
+    """
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = parser.parse_intermixed_args()
+    try:
+        sys.exit(command(arguments) or 0)
+    except (ValueError, OSError) as error:
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was replaced", file=sys.stderr)
+        sys.exit(130)

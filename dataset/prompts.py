@@ -1,0 +1,79 @@
+"""The prompt and the answer: rendered and parsed side by side, so that training and inference cannot drift apart.
+
+Knows the wording (a data format shared with ProcVLM models; see templates/). Does not know images, tokens or chat
+templates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+PROMPT_VERSION = 1
+
+_ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
+_DONE_INTRO = "Image shows the final result."
+_PROGRESS_INTRO = "Therefore, the estimated progress is "
+_PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
+_PROGRESS_SENTENCE = re.compile(r"[^\n.]*<progress>[^<]*</progress>\s*\.?\s*$", re.IGNORECASE)
+_NUMBERED_LINE = re.compile(r"^\s*\d+[.)]\s*(.+?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer says.
+
+    Args:
+        progress: Percent, 0 to 100, from inside the tag; None where no tag holds such a number.
+        remaining: The remaining actions in order; empty when the task is done.
+        reasoning: The answer without its progress sentence.
+    """
+
+    progress: float | None
+    remaining: tuple[str, ...]
+    reasoning: str
+
+
+@cache
+def _prompt_template() -> str:
+    return files("dataset").joinpath("templates", "prompt.txt").read_text(encoding="utf-8").removesuffix("\n")
+
+
+def build_prompt(task: str) -> str:
+    """Return the question for `task`; the text is put in as it is, braces and quotes included."""
+    return _prompt_template().replace("{task}", task)
+
+
+def build_completion(progress: float, remaining: tuple[str, ...], reason: str | None = None) -> str:
+    """Return the answer a perfect model would give.
+
+    Args:
+        progress: Percent, 0 to 100; rendered with two decimals, 100 as "100".
+        remaining: Texts of the remaining stages, the current one first. Empty: the task is done.
+        reason: Why it counts as done; shown in the answer of a finished frame only.
+    """
+    if not 0.0 <= progress <= 100.0:
+        raise ValueError(f"progress is {progress}; it is a percentage, 0 to 100")
+    if remaining:
+        steps = "".join(f"{number}. {' '.join(text.split())}\n" for number, text in enumerate(remaining, start=1))
+        reasoning = f"{_ACTIONS_INTRO}\n{steps}"
+    elif reason and reason.strip():
+        reasoning = f"{_DONE_INTRO} Reason: {' '.join(reason.split()).removesuffix('.')}.\n"
+    else:
+        reasoning = f"{_DONE_INTRO}\n"
+    number = "100" if progress == 100.0 else f"{progress:.2f}"
+    return f"{reasoning}{_PROGRESS_INTRO}<progress>{number}%</progress>."
+
+
+def parse_answer(text: str) -> Answer:
+    """Read an answer in any of the four forms that ProcVLM models give; never raises.
+
+    The number is taken from inside a <progress> tag only (the last one that holds a number), with or without "%",
+    blanks or capitals. A number outside 0 to 100 is no percentage and counts as not given.
+    """
+    values = [float(match.group(1)) for match in _PROGRESS_TAG.finditer(text)]
+    progress = values[-1] if values and 0.0 <= values[-1] <= 100.0 else None
+    reasoning = _PROGRESS_SENTENCE.sub("", text.rstrip()).rstrip()
+    return Answer(progress, tuple(match.group(1) for match in _NUMBERED_LINE.finditer(reasoning)), reasoning)

@@ -1,0 +1,95 @@
+"""The `data` section of a recipe: which demonstrations, which windows, which samples.
+
+Knows OmegaConf and the types of this package; does not know models or training. `train.recipe` embeds it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from dataset.samples import SamplingSpec
+from dataset.window import WindowSpec
+
+DEFAULT_WINDOW = {"size": 8, "rate_hz": 6.25}  # of `python -m dataset` without a recipe
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """Where samples come from.
+
+    Args:
+        annotations: Annotation files.
+        samples: JSONL that `python -m dataset` wrote, in place of `annotations`; it brings its own window rule.
+        window: Which frames accompany the current one; every recipe states it.
+        sampling: Which samples a demonstration gives.
+    """
+
+    annotations: tuple[str, ...] = ()
+    samples: str | None = None
+    window: WindowSpec = MISSING
+    sampling: SamplingSpec = field(default_factory=SamplingSpec)
+
+
+
+
+def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:
+    """Read the `data` section of a recipe with `data.key=value` overrides; defaults where there is no recipe."""
+    document = load_document(path, overrides)
+    values = document.get("data") or OmegaConf.create()
+    if path is None:
+        values = OmegaConf.merge({"window": DEFAULT_WINDOW}, values)
+    return build(DataSection, values, "data.")
+
+
+def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> DictConfig:
+    """Read a YAML file and apply `key.sub=value` overrides.
+
+    Raises:
+        ValueError: The file is missing or no YAML mapping, or an override is malformed.
+    """
+    for override in overrides:
+        if "=" not in override:
+            raise ValueError(f'"{override}" is no override; write key=value, for example lora.r=32')
+    try:
+        loaded = OmegaConf.load(path) if path is not None else OmegaConf.create()
+        return OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides)))
+    except FileNotFoundError:
+        raise ValueError(f"recipe {path}: no such file; recipes are in recipes/*.yaml") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"recipe {path}: no valid YAML ({error})") from None
+    except (OmegaConfBaseException, OSError, TypeError, ValueError) as error:
+        raise ValueError(f"recipe {path}: cannot be read ({error}); it must be a YAML file of keys") from None
+
+
+def build(section: type, values: Any, prefix: str = "") -> Any:
+    """Build a dataclass from YAML values; a wrong key or type is refused by its full name, with a suggestion."""
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), values))
+    except ConfigKeyError as error:
+        raise ValueError(unknown_key(f"{prefix}{error.full_key}", error.key, _keys_beside(section, error))) from None
+    except MissingMandatoryValue as error:
+        raise ValueError(f"recipe: the key `{prefix}{error.full_key}` is missing; give it a value") from None
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"recipe: `{prefix}{error.full_key}` has the wrong type: {reason}") from None
+
+
+def unknown_key(full_key: str, key: Any, known: Iterable[str]) -> str:
+    """Say that a recipe holds an unknown key, and which known one is nearest."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(known)}"
+    return f"recipe: unknown key `{full_key}`; {hint}"
+
+
+def _keys_beside(section: type, error: ConfigKeyError) -> list[str]:
+    parent = error.object_type if isinstance(error.object_type, type) else section
+    return list(getattr(parent, "__dataclass_fields__", section.__dataclass_fields__))

@@ -1,0 +1,82 @@
+"""Windows: which frames accompany frame t. One rule for samples, training, inference and servers.
+
+Knows frame numbers and rates only; does not know videos, pixels or labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """The window rule: `size` frames ending at the current one, a fixed physical spacing apart.
+
+    Args:
+        size: Frames in a window, the current one included; >= 1.
+        stride: Spacing in source frames, > 0. Exactly one of `stride` and `rate_hz` is set.
+        rate_hz: Frames per second of the window; the spacing is then `fps / rate_hz` source frames, whatever the
+            video's own rate.
+        padding: What stands before the first frame: "repeat_first" repeats it so that every window has `size`
+            frames; "short" leaves those places out.
+    """
+
+    size: int = 8
+    stride: float | None = None
+    rate_hz: float | None = None
+    padding: Literal["repeat_first", "short"] = "repeat_first"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"window size is {self.size}; it must be at least 1")
+        if (self.stride is None) == (self.rate_hz is None):
+            raise ValueError(
+                f"window stride is {self.stride} and rate_hz is {self.rate_hz}; set exactly one of them "
+                "(for example stride: 4, or rate_hz: 5.0)"
+            )
+        for name, value in (("stride", self.stride), ("rate_hz", self.rate_hz)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"window {name} is {value}; it must be a positive number")
+        if self.padding not in ("repeat_first", "short"):
+            raise ValueError(f'window padding is "{self.padding}"; use "repeat_first" or "short"')
+
+    def step(self, fps: float) -> float:
+        """Return the spacing in source frames of a video with `fps` frames per second; at least one frame."""
+        return max(1.0, self.stride if self.stride is not None else fps / self.rate_hz)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set, as saved in an adapter folder."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0) -> tuple[int, ...]:
+    """Return the source frames of the window that ends at frame `t`, oldest first.
+
+    Frame k steps back is `floor(t - k * step + 0.5)`.
+
+    Args:
+        spec: The window rule.
+        t: Current frame, `t >= first`; it is always the last index returned.
+        fps: Frames per second of the video; used with `rate_hz` only.
+        first: First frame that may be shown: 0, or the frame after a cut. Windows never reach before it.
+
+    Returns:
+        `spec.size` indices with padding "repeat_first"; 1 to `spec.size` with "short".
+    """
+    if t < first:
+        raise ValueError(f"frame {t} lies before the first frame of its segment, {first}")
+    step = spec.step(fps)
+    indices = [math.floor(t - k * step + 0.5) for k in range(spec.size - 1, -1, -1)]
+    if spec.padding == "short":
+        return tuple(index for index in indices if index >= first)
+    return tuple(max(index, first) for index in indices)
+
+
+def reversed_window_indices(spec: WindowSpec, t: int, fps: float, last: int) -> tuple[int, ...]:
+    """Return the window of frame `t` while the segment that ends at frame `last` is played backwards.
+
+    The frames that "came before" are the later ones: the window of the mirrored video, in source numbers.
+    """
+    return tuple(last - index for index in window_indices(spec, last - t, fps))
