@@ -26,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m dataset", description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2")
+    parser.add_argument(
+        "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
+    )
     parser.add_argument("--config", help="recipe whose `data` section is used; without it the defaults")
     parser.add_argument("--output", help="JSONL file of samples to write; replaced if it exists")
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")

@@ -122,7 +122,9 @@ def _problems(annotation: Annotation) -> list[str]:
     if annotation.success and annotation.final_progress != 100.0:
         problems.append(f"a success ends at 100 %, but final_progress is {annotation.final_progress}")
     if not annotation.success and not 0.0 <= annotation.final_progress < 100.0:
-        problems.append(f"a failure ends below 100 %, but final_progress is {annotation.final_progress}; use 0 to 99.99")
+        problems.append(
+            f"a failure ends below 100 %, but final_progress is {annotation.final_progress}; use 0 to 99.99"
+        )
     if annotation.measured_progress is not None:
         measured = annotation.measured_progress
         if len(measured) != annotation.num_frames:

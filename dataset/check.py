@@ -70,7 +70,9 @@ def _check_one(demonstration: Demonstration) -> list[Finding]:
             "where the task is done, or record a second more"
         )
     elif annotation.success and curve[-1] < SUCCESS_THRESHOLD:
-        warn(f"a success whose labels end at {curve[-1]:.1f} %, below {SUCCESS_THRESHOLD:.0f} %; check measured_progress")
+        warn(
+            f"a success whose labels end at {curve[-1]:.1f} %, below {SUCCESS_THRESHOLD:.0f} %; check measured_progress"
+        )
     for stage in kept:
         if stage.end - stage.start < SHORT_STAGE_FRAMES:
             warn(

@@ -38,8 +38,6 @@ class DataSection:
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
 
 
-
-
 def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:
     """Read the `data` section of a recipe with `data.key=value` overrides; defaults where there is no recipe."""
     document = load_document(path, overrides)

@@ -50,7 +50,9 @@ class VideoReader:
         self._pts, self._keyframe_pts, time_base = _index(self.path)
         self.timestamps_sec = (np.asarray(self._pts, dtype=np.float64) - self._pts[0]) * float(time_base)
         self.fps = self._mean_fps(time_base)
-        self._decord = _open_decord(self) if backend == "decord" else None
+        self._decord = None
+        if backend == "decord":
+            self._decord = _open_decord(self)
 
     def __len__(self) -> int:
         return len(self._pts)

@@ -1,0 +1,20 @@
+"""Inference: models and adapters, predictions, metrics, reports. Torch is imported when a model is."""
+
+from infer.errors import ModelError
+from infer.records import Prediction
+
+_LAZY = {
+    "ProgressModel": "infer.model",
+    "infer_progress_from_video": "infer.predict",
+    "predict_video": "infer.predict",
+}
+
+__all__ = ["ModelError", "Prediction", *sorted(_LAZY)]
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'infer' has no attribute '{name}'")

@@ -11,8 +11,7 @@ import torch
 from transformers import GenerationConfig
 
 from infer.model import FrameFeatures, ProgressModel
-
-DEFAULT_MAX_NEW_TOKENS = 256
+from infer.records import DEFAULT_MAX_NEW_TOKENS
 
 
 @torch.no_grad()

@@ -215,7 +215,10 @@ class ProgressModel:
         ]
 
     def build_inputs(
-        self, windows: Sequence[Sequence[FrameFeatures]], prompts: Sequence[str], completions: Sequence[str] | None = None
+        self,
+        windows: Sequence[Sequence[FrameFeatures]],
+        prompts: Sequence[str],
+        completions: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Put windows and texts together to the model's keyword arguments, padded on the left.
 

@@ -5,50 +5,28 @@ Knows how to walk through a video, forward or reversed, with each frame encoded 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from dataset.annotation import write_text_atomically
 from dataset.prompts import build_prompt, parse_answer
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, reversed_window_indices, window_indices
-from infer.decode import DEFAULT_MAX_NEW_TOKENS, answer_windows
+from infer.decode import answer_windows
 from infer.errors import ModelError
 from infer.model import FrameFeatures, ProgressModel
+from infer.records import (
+    DEFAULT_MAX_NEW_TOKENS,
+    DEFAULT_MAX_SAMPLED_FRAMES,
+    Prediction,
+    make_records,
+    write_records,
+)
 
-DEFAULT_MAX_SAMPLED_FRAMES = 512
 BASE_WINDOW_RATE_HZ = 6.25  # spacing of a base model's windows where neither adapter nor caller names one
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One frame's prediction; the first six fields and their names are those of ProcVLM's records.
-
-    Args:
-        frame_index: Source frame.
-        timestamp_sec: Its presentation time.
-        window_frame_indices: Source frames shown to the model, oldest first.
-        progress: Percent, 0 to 100; None where the answer had none and the caller did not ask for the previous one.
-        reasoning: The answer without its progress sentence.
-        model_output: The raw answer.
-        parsed_progress: The percentage read from this very answer; None where it had none.
-        progress_source: "model", "previous" (carried forward at the caller's wish) or None.
-    """
-
-    frame_index: int
-    timestamp_sec: float
-    window_frame_indices: tuple[int, ...]
-    progress: float | None
-    reasoning: str
-    model_output: str
-    parsed_progress: float | None
-    progress_source: Literal["model", "previous"] | None
 
 
 class EncodedVideo:
@@ -231,26 +209,7 @@ def infer_progress_from_video(
             model, EncodedVideo(model, reader), task, window, frames, max_new_tokens=max_new_tokens,
             temperature=temperature, batch_size=batch_size, on_unparsed=on_unparsed, progress_bar=bar,
         )  # fmt: skip
-        records = [
-            {"video_path": video_path, "task": task, "sample_index": number, **asdict(prediction)}
-            for number, prediction in enumerate(predictions)
-        ]
+        records = make_records(video_path, task, predictions)
     if output_path is not None:
         write_records(output_path, records)
-    return records
-
-
-def write_records(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write records as JSONL, one per line; an earlier file is replaced in one step."""
-    write_text_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
-
-
-def read_records(path: str | Path) -> list[dict[str, Any]]:
-    """Read records back; ValueError names the line that is no JSON."""
-    records = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: no valid JSON ({error})") from None
     return records

@@ -36,7 +36,10 @@ def main(arguments: argparse.Namespace) -> None:
 
     folder = train_lora(recipe, arguments.overwrite)
     print(f"adapter: {folder}")
-    print(f'next: python -m infer --model_path {folder} --use_lora --video_path VIDEO --task "TASK" --output_path OUT.jsonl')
+    print(
+        f"next: python -m infer --model_path {folder} --use_lora"
+        ' --video_path VIDEO --task "TASK" --output_path OUT.jsonl'
+    )
 
 
 if __name__ == "__main__":

@@ -146,7 +146,9 @@ def _prepare_samples(recipe: Recipe, partial: Path) -> tuple[list[VqaSample], Wi
         samples = [s for d in demonstrations for s in build_samples(d, window, recipe.data.sampling)]
         tasks = tuple(dict.fromkeys(d.annotation.task for d in demonstrations))
     if not samples:
-        raise ValueError("there are no samples to learn from; look at the demonstrations with `python -m dataset --check`")
+        raise ValueError(
+            "there are no samples to learn from; look at the demonstrations with `python -m dataset --check`"
+        )
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if not recipe.data.samples:

@@ -22,25 +22,27 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from scenes import COLOURS, GOALS, OBJECTS, Episode, draw_episode
+from sim_tasks import NEVER_TRAIN_ON
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
 
 from dataset.prompts import build_completion, build_prompt
 from dataset.video import VideoReader
 from infer.model import ProgressModel
 
 HERE = Path(__file__).parent
-# Kept for evaluation: the base must never see them, nor tasks that look the same.
-NEVER_TRAIN_ON = (
-    "assembly", "disassemble", "basketball", "hammer", "peg-insert-side", "peg-unplug-side", "pick-place",
-    "pick-place-wall",
-)  # fmt: skip
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
+SIDES = ("left", "right")
 CHAT_TEMPLATE = (
     "{%- for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}"
     "{%- if message.content is string %}{{ message.content }}{%- else %}"
@@ -55,9 +57,11 @@ CHAT_TEMPLATE = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=str(HERE / "pretrain.yaml"))
-    parser.add_argument("--clips", nargs="+", required=True, help="folders of simulated episodes, <task>/epNN.{mp4,json}")
+    parser.add_argument(
+        "--clips", nargs="+", required=True, help="folders of simulated episodes, <task>/epNN.{mp4,json}"
+    )
     parser.add_argument("--output", default=str(HERE / "model"))
-    parser.add_argument("overrides", nargs="*", help="key=value, for example train.minutes=5")
+    parser.add_argument("overrides", nargs="*", help="key=value, for example train.steps=50")
     arguments = parser.parse_intermixed_args()
     recipe = OmegaConf.merge(OmegaConf.load(arguments.config), OmegaConf.from_dotlist(arguments.overrides))
     torch.manual_seed(recipe.seed)
@@ -73,8 +77,9 @@ def main() -> None:
     model = build_model(recipe, tokenizer)
     progress_model = ProgressModel(model, tokenizer, processor, base_name="nano")
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens, {len(episodes)} clips")
-    log = train(progress_model, episodes, recipe, rng)
-    save(progress_model, Path(arguments.output))
+    output = Path(arguments.output)
+    log = train(progress_model, episodes, recipe, rng, output.with_name(output.name + ".partial"))
+    save(progress_model, output)
     write_log(log, recipe)
 
 
@@ -87,10 +92,12 @@ def load_simulated(folders: list[str], size: int) -> list[Episode]:
     episodes = []
     for path in tqdm(paths, desc="reading clips"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        frames = np.stack([
-            np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
-            for _, frame in VideoReader(path.with_suffix(".mp4")).iter_frames()
-        ])
+        frames = np.stack(
+            [
+                np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
+                for _, frame in VideoReader(path.with_suffix(".mp4")).iter_frames()
+            ]
+        )
         episodes.append(
             Episode(
                 frames=frames,
@@ -116,10 +123,12 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     """Train a byte-level BPE that splits digits one by one and knows Qwen's control tokens."""
     tokenizer = Tokenizer(models.BPE())
     pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary - len(SPECIAL_TOKENS),
@@ -154,6 +163,7 @@ def build_model(recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3VLForConditi
             },
             "tie_word_embeddings": True,
             "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": token("<|im_end|>"),
         },
         vision_config={
             **OmegaConf.to_container(recipe.vision),
@@ -179,52 +189,94 @@ def _rope_sections(head_dim: int) -> list[int]:
     return [half - 2 * side, side, side]
 
 
-def train(model: ProgressModel, simulated: list[Episode], recipe, rng: np.random.Generator) -> list[dict]:
-    """Train on random windows until the recipe's time is over; the learning rate follows the clock."""
+def train(
+    model: ProgressModel, simulated: list[Episode], recipe, rng: np.random.Generator, checkpoint: Path
+) -> list[dict]:
+    """Train on random windows of random episodes; returns one log row every ten steps."""
     options = recipe.train
     optimizer = torch.optim.AdamW(
         model.model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
     )
     model.model.train()
-    log, started, step = [], time.monotonic(), 0
-    bar = tqdm(total=100, desc="pre-training", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}")
-    while (done := (time.monotonic() - started) / (60.0 * options.minutes)) < 1.0:
-        rate = options.learning_rate * min((step + 1) / options.warmup_steps, 0.5 * (1 + math.cos(math.pi * done)))
+    drawn = [draw_episode(rng, image_side(model)) for _ in tqdm(range(options.drawn_pool), desc="drawing scenes")]
+    log, started = [], time.monotonic()
+    bar = tqdm(range(options.steps), desc="pre-training")
+    for step in bar:
+        cosine = 0.5 * (1 + math.cos(math.pi * step / options.steps))
+        rate = options.learning_rate * min((step + 1) / options.warmup_steps, cosine)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = model.model(**draw_batch(model, simulated, options, rng)).loss
+        if step % 2 == 0:
+            drawn[rng.integers(len(drawn))] = draw_episode(rng, image_side(model))
+        batch = draw_batch(model, simulated, drawn, options, rng)
+        loss, text_loss, number_loss = weighted_loss(model, batch, options.number_weight)
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.model.parameters(), options.clip_norm)
         optimizer.step()
-        step += 1
-        if step % 10 == 0:
-            log.append({
-                "step": step, "minutes": round((time.monotonic() - started) / 60, 2), "loss": round(loss.item(), 4),
-                "learning_rate": round(rate, 6), "gradient_norm": round(norm.item(), 3),
-            })  # fmt: skip
-            bar.n = round(100 * done, 1)
-            bar.set_postfix(step=step, loss=f"{np.mean([row['loss'] for row in log[-10:]]):.3f}")
-    bar.close()
+        if (step + 1) % options.save_every == 0:
+            save(model, checkpoint)
+        if (step + 1) % 10 == 0:
+            log.append(
+                {
+                    "step": step + 1,
+                    "minutes": round((time.monotonic() - started) / 60, 2),
+                    "loss": round(text_loss, 4),
+                    "number_loss": round(number_loss, 4),
+                    "learning_rate": round(rate, 6),
+                    "gradient_norm": round(norm.item(), 3),
+                }
+            )
+            recent = {name: np.mean([row[name] for row in log[-10:]]) for name in ("loss", "number_loss")}
+            bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()})
     model.model.eval()
     return log
 
 
-def draw_batch(model: ProgressModel, simulated: list[Episode], options, rng: np.random.Generator) -> dict:
+def weighted_loss(model: ProgressModel, batch: dict, number_weight: float) -> tuple[torch.Tensor, float, float]:
+    """Return the loss to minimise, and for the log the plain mean over all answer tokens and over the digits alone.
+
+    Most tokens of an answer can be told from those before them; the digits can only be told from the pictures, so they
+    count `number_weight` times.
+    """
+    labels = batch.pop("labels")
+    logits = model.model(**batch).logits[:, :-1]
+    targets = labels[:, 1:]
+    answer = targets != -100
+    losses = torch.nn.functional.cross_entropy(logits[answer], targets[answer], reduction="none")
+    digits = (torch.isin(targets, digit_tokens(model)) & after_therefore(model, targets))[answer]
+    weights = torch.where(digits, number_weight, 1.0)
+    return (losses * weights).sum() / weights.sum(), losses.mean().item(), losses[digits].mean().item()
+
+
+def after_therefore(model: ProgressModel, targets: torch.Tensor) -> torch.Tensor:
+    """Mark the last sentence of each answer, which holds the percentage; bool, shape of `targets`."""
+    (therefore,) = model.tokenizer("Therefore", add_special_tokens=False)["input_ids"]
+    return (targets == therefore).cumsum(1) > 0
+
+
+def digit_tokens(model: ProgressModel) -> torch.Tensor:
+    """Return the token ids of the ten digits."""
+    return torch.tensor(model.tokenizer.convert_tokens_to_ids(list("0123456789")))
+
+
+def draw_batch(
+    model: ProgressModel, simulated: list[Episode], drawn: list[Episode], options, rng: np.random.Generator
+) -> dict:
     """Draw windows of a few episodes; every frame is encoded once and shared by the windows it is in."""
     windows, prompts, completions = [], [], []
     frames, places = [], []
     for _ in range(options.episodes_per_step):
-        simulate = rng.random() < options.simulated_share
-        episode = simulated[rng.integers(len(simulated))] if simulate else draw_episode(rng, recipe_size(model))
+        pool = simulated if rng.random() < options.simulated_share else drawn
+        episode = pool[rng.integers(len(pool))]
         chosen = [draw_window(len(episode.frames), options, rng) for _ in range(options.windows_per_episode)]
         used = sorted({index for window in chosen for index in window})
         position = {index: len(frames) + rank for rank, index in enumerate(used)}
-        frames += list(jitter(episode.frames[used], rng))
+        frames += list(jitter(episode, used, rng))
         for window in chosen:
             places.append([position[index] for index in window])
             prompts.append(build_prompt(episode.task))
-            progress = float(episode.progress[window[-1]])
+            progress = float(round(episode.progress[window[-1]]))  # whole percents: decimals would be noise to learn
             completions.append(build_completion(progress, episode.stages[episode.stage_index[window[-1]] :]))
     pixels = model.preprocess(frames)
     features = model.encode_pixels(pixels["pixel_values"], pixels["image_grid_thw"])
@@ -232,7 +284,7 @@ def draw_batch(model: ProgressModel, simulated: list[Episode], options, rng: np.
     return model.build_inputs(windows, prompts, completions)
 
 
-def recipe_size(model: ProgressModel) -> int:
+def image_side(model: ProgressModel) -> int:
     """Return the side of a square image in pixels."""
     return math.isqrt(model.image_processor.size["longest_edge"])
 
@@ -252,8 +304,11 @@ def draw_window(num_frames: int, options, rng: np.random.Generator) -> list[int]
     return [int(index) for index in np.clip(t + sign * offsets, 0, num_frames - 1)]
 
 
-def jitter(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vary brightness, contrast and framing of a whole episode a little."""
+def jitter(episode: Episode, indices: list[int], rng: np.random.Generator) -> np.ndarray:
+    """Return frames of an episode with brightness, contrast, framing and handedness varied, alike for all of them."""
+    frames = episode.frames[indices]
+    if rng.random() < 0.5 and not any(side in text for text in (episode.task, *episode.stages) for side in SIDES):
+        frames = frames[:, :, ::-1]
     gain, shift = rng.uniform(0.85, 1.15), rng.uniform(-18, 18)
     frames = np.clip((frames.astype(np.float32) - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
     dy, dx = rng.integers(-4, 5, 2)
@@ -281,9 +336,12 @@ def write_log(log: list[dict], recipe) -> None:
     smooth = np.convolve(losses, np.ones(20) / 20, mode="valid") if len(losses) >= 20 else losses
     steps = [row["step"] for row in log]
     figure, axis = plt.subplots(figsize=(8, 4))
-    axis.plot(steps, losses, color="#b8c4d6", linewidth=0.6, label="every tenth step")
-    axis.plot(steps[-len(smooth) :], smooth, color="#1f4e9c", label="mean of 20")
-    axis.set(xlabel="step", ylabel="loss of the answer (nats per token)", yscale="log")
+    axis.plot(steps, losses, color="#b8c4d6", linewidth=0.6, label="all answer tokens, every tenth step")
+    axis.plot(steps[-len(smooth) :], smooth, color="#1f4e9c", label="all answer tokens, mean of 20")
+    numbers = np.array([row["number_loss"] for row in log])
+    smooth = np.convolve(numbers, np.ones(20) / 20, mode="valid") if len(numbers) >= 20 else numbers
+    axis.plot(steps[-len(smooth) :], smooth, color="#b45309", label="digits, mean of 20")
+    axis.set(xlabel="step", ylabel="loss (nats per token)", yscale="log")
     axis.set_title(f"pre-training of the embedded base, seed {recipe.seed}")
     axis.legend()
     figure.tight_layout()

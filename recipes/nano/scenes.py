@@ -24,7 +24,11 @@ GRASP = ("Close the gripper on the {o}", "Grasp the {o}", "Grip the {o} with bot
 LIFT = ("Lift the {o} off the table", "Raise the {o}", "Pick the {o} up from the table")
 CARRY = ("Carry the {o} to the {g}", "Move the {o} above the {g}", "Bring the {o} to the {g}")
 LOWER = ("Lower the {o} onto the {g}", "Set the {o} down on the {g}", "Place the {o} on the {g}")
-RELEASE = ("Let go of the {o} and move the gripper away", "Release the {o} and retract", "Open the gripper and back off")
+RELEASE = (
+    "Let go of the {o} and move the gripper away",
+    "Release the {o} and retract",
+    "Open the gripper and back off",
+)
 PUSH = ("Push the {o} to the {g}", "Slide the {o} along to the {g}", "Shove the {o} over to the {g}")
 PLACE_TASKS = ("Pick up the {o} and place it on the {g}", "Put the {o} on the {g}", "Move the {o} onto the {g}")
 PUSH_TASKS = ("Push the {o} to the {g}", "Slide the {o} over to the {g}")
@@ -88,8 +92,11 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
     retreat = gripper.copy()
     for _ in range(240):
         # where the script wants to go, and how far the *scene* still is from the end of the stage
-        phase = ("reach", "push", "leave")[stage] if pushing and stage < 3 else (
-            ("reach", "grasp", "lift", "carry", "lower", "leave")[stage] if stage < count else "done")
+        phase = (
+            ("reach", "push", "leave")[stage]
+            if pushing and stage < 3
+            else (("reach", "grasp", "lift", "carry", "lower", "leave")[stage] if stage < count else "done")
+        )
         target, closing = gripper, opening
         if phase == "reach":
             target = obj + contact
@@ -156,8 +163,11 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
             obj = np.array([obj[0], max(obj[1] - 0.12, 0.0)])
         if phase == "push" and grasping:
             obj = np.array([(gripper - contact)[0], 0.0])
-        finished = length < 0.02 if phase not in ("grasp", "leave") else (
-            abs(opening - wanted) < 0.03 if phase == "grasp" else float(np.linalg.norm(gripper - obj)) > 0.25)
+        finished = (
+            length < 0.02
+            if phase not in ("grasp", "leave")
+            else (abs(opening - wanted) < 0.03 if phase == "grasp" else float(np.linalg.norm(gripper - obj)) > 0.25)
+        )
         if finished:
             stage, start_distance = stage + 1, None
             if dropped or not grasping:
@@ -193,7 +203,9 @@ class _Painter:
 
     def _pixel(self, x: float, y: float) -> tuple[float, float]:
         full = self.size * self.scale
-        return full * (0.08 + 0.84 * x + self.slant * y * 0.5), self.floor - self.reach * y + self.slant * full * (x - 0.5)
+        return full * (0.08 + 0.84 * x + self.slant * y * 0.5), self.floor - self.reach * y + self.slant * full * (
+            x - 0.5
+        )
 
     def paint(self, state) -> np.ndarray:
         gx, gy, opening, ox, oy, goal_x = state

@@ -1,0 +1,57 @@
+# One target per command a person runs. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+RECIPE ?= recipes/nano.yaml
+VIDEO ?=
+TASK ?=
+ANNOTATIONS ?=
+MODEL ?=
+SET ?=
+OUTPUT ?= predictions.jsonl
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test annotate samples lora infer report lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+setup: $(INSTALLED)  ## create .venv and install everything that is pinned in constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
+	$(PY) recipes/demo/run.py
+
+test: setup  ## run the tests
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest
+
+annotate: setup  ## label stages on a web page: VIDEO=my.mp4 TASK="..."
+	$(PY) -m annotate --video "$(VIDEO)" --task "$(TASK)"
+
+samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
+	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output $(if $(filter predictions.jsonl,$(OUTPUT)),samples.jsonl,$(OUTPUT))
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32"]
+	$(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET)
+
+infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
+	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(OUTPUT)"
+
+report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" OUTPUT=folder
+	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(OUTPUT)"
+
+lint: setup  ## check style
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+clean:  ## remove what runs made (runs/, wandb/); the environment stays
+	rm -rf runs wandb

@@ -1,0 +1,108 @@
+"""The main job from end to end on the bundled demo and the embedded base model; `make demo` runs this.
+
+    python recipes/demo/run.py [--demo recipes/demo] [--output runs/demo]
+
+One annotated episode in, an adapter and its report on held-out episodes out. Every step is a command as well; the
+program prints each one, so that it can be typed again for one's own video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from dataset.cli import run_command
+
+RECIPE = "recipes/nano.yaml"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a model this small gains little from more, and loses much on busy cores
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--demo", default="recipes/demo", help="folder: demo.json to adapt to, held_out/*.json to judge"
+    )
+    parser.add_argument("--recipe", default=RECIPE, help="recipe to train with")
+    parser.add_argument(
+        "--output", default="runs/demo", help="folder for everything that is made; replaced if it exists"
+    )
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Check and make samples, train, predict and report, render an overlay."""
+    started = time.monotonic()
+    demo, output = Path(arguments.demo), Path(arguments.output)
+    annotation = demo / "demo.json"
+    held_out = sorted((demo / "held_out").glob("*.json"))
+    if not held_out:
+        raise ValueError(f"{demo / 'held_out'} holds no annotated episodes; --demo names a folder like recipes/demo")
+    samples, adapter = output / "samples.jsonl", output / "adapter"
+
+    say(
+        "1/4 check the annotation and make samples",
+        f"python -m dataset {annotation} --config {arguments.recipe} --output {samples}",
+    )
+    from dataset.__main__ import main as make_samples
+    from dataset.__main__ import make_parser as samples_parser
+
+    status = make_samples(
+        samples_parser().parse_args([str(annotation), "--config", arguments.recipe, "--output", str(samples)])
+    )
+    if status:
+        raise ValueError(f"the check found errors in {annotation}; mend it and run again")
+
+    overrides = [f"data.samples={samples}", f"sft.output_dir={adapter}"]
+    say("2/4 adapt the base model", f"python -m train --config {arguments.recipe} {' '.join(overrides)} --overwrite")
+    from train.lora import train_lora
+    from train.recipe import read_recipe
+
+    train_lora(read_recipe(arguments.recipe, overrides), overwrite=True)
+
+    say(
+        "3/4 read the held-out episodes with base and adapter",
+        f"python -m infer.report --model_path {adapter} --use_lora --annotations {demo}/held_out/*.json"
+        f" --output {output}",
+    )
+    from dataset.samples import read_demonstrations
+    from infer.model import ProgressModel
+    from infer.report import evaluate, format_table, read_train_summary, summarise, write_report
+
+    model = ProgressModel.load(str(adapter), use_lora=True)
+    results = list(evaluate(model, read_demonstrations(held_out), max_sampled_frames=None))
+
+    shown = next((r for r in results if r.demonstration.annotation.success), results[0]).demonstration
+    predictions = output / "predictions" / f"{shown.episode}.adapter.jsonl"
+    write_report(results, summarise(results, read_train_summary(adapter), time.monotonic() - started), output)
+
+    say(
+        "4/4 render the overlay video",
+        f"python -m infer.overlay --predictions {predictions} --output {output / 'overlay.mp4'}",
+    )
+    from infer.overlay import render_overlay
+    from infer.records import read_records
+
+    render_overlay(read_records(predictions), shown.video, output / "overlay.mp4")
+
+    report = summarise(results, read_train_summary(adapter), time.monotonic() - started)
+    write_report(results, report, output)
+    print(f"\n{format_table(report)}\n")
+    print(f"{report['seconds_total']:.0f} s in all. Look at {output / 'report.html'} and {output / 'overlay.mp4'}.")
+    print(
+        "\nNow your own video:\n"
+        '  make annotate VIDEO=my.mp4 TASK="What the robot does"      mark the stages, writes my.json\n'
+        "  make lora ANNOTATIONS=my.json RECIPE=recipes/oneshot.yaml   one GPU; recipes/nano.yaml for a dry run here\n"
+        '  make infer MODEL=runs/oneshot/adapter VIDEO=other.mp4 TASK="What the robot does"'
+    )
+
+
+def say(title: str, command: str) -> None:
+    """Announce a step and the command that does the same."""
+    print(f"\n== {title}\n   $ {command}", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(make_parser(), main)

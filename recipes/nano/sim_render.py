@@ -1,0 +1,101 @@
+"""Turn recorded joint positions into a video, on a CPU and without a display; vary the look of the scene.
+
+Knows pictures and files; does not know tasks or stages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is imported
+os.environ.setdefault("LP_NUM_THREADS", "1")  # threads of Mesa's software renderer
+
+import av
+import mujoco
+import numpy as np
+
+FPS = 25
+# Free cameras: the cornerN cameras of Meta-World are upside down, and one at the robot's left sees only its arm.
+VIEWS = {
+    "main": dict(azimuth=140, elevation=-28, distance=1.2),
+    "front": dict(azimuth=-125, elevation=-30, distance=1.1),
+    "high": dict(azimuth=172, elevation=-42, distance=1.15),
+}
+LOOK_AT = (0.0, 0.68, 0.13)
+
+
+def draw_look(model, rng: np.random.Generator, far_side: bool = True) -> dict:
+    """Vary colours and lights of the scene in place, and draw a camera; returns the camera.
+
+    The objects of a task change little, because the texts name their colours.
+
+    Args:
+        model: MuJoCo model, changed in place.
+        rng: Source of the variation.
+        far_side: Whether the camera may stand on the far side of the table.
+    """
+    for index in range(model.nmat):
+        if model.mat(index).name in ("basic_floor", "table_wood", "wall_metal"):
+            plain = rng.random() < 0.3
+            if plain:
+                model.mat_texid[index] = -1  # one colour instead of the texture, dark enough for white objects
+            model.mat_rgba[index, :3] = rng.uniform(0.45, 1.0) * rng.uniform(0.75, 1.0, 3) * (0.65 if plain else 1.0)
+        else:
+            model.mat_rgba[index, :3] = np.clip(model.mat_rgba[index, :3] * rng.uniform(0.85, 1.15), 0, 1)
+    model.vis.headlight.ambient[:] = 0.4 * rng.uniform(0.7, 1.3)
+    model.vis.headlight.diffuse[:] = 0.4 * rng.uniform(0.6, 1.4)
+    model.light_diffuse[:] *= rng.uniform(0.5, 1.5, (model.nlight, 1))
+    view = str(rng.choice(["main", "front", "high"], p=[0.75, 0.125, 0.125]))
+    if view == "front" and not far_side:
+        view = "high"
+    base = VIEWS[view]
+    return {
+        "view": view,
+        "azimuth": round(base["azimuth"] + rng.uniform(-12, 12), 2),
+        "elevation": round(base["elevation"] + rng.uniform(-5, 5), 2),
+        "distance": round(base["distance"] * rng.uniform(0.92, 1.08), 3),
+    }
+
+
+def render(env, positions: np.ndarray, look: dict, size: int, shadows: bool) -> Iterator[np.ndarray]:
+    """Yield one image (size, size, 3), uint8, per row of joint positions."""
+    model, data = env.model, env.data
+    model.vis.quality.shadowsize, model.vis.quality.offsamples = (1024 if shadows else 64), 4
+    model.light_castshadow[:] = 0
+    model.light_castshadow[0] = int(shadows)
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.azimuth, camera.elevation, camera.distance = look["azimuth"], look["elevation"], look["distance"]
+    camera.lookat[:] = LOOK_AT
+    renderer = mujoco.Renderer(model, size, size)
+    for qpos in positions:
+        data.qpos[:] = qpos
+        mujoco.mj_forward(model, data)
+        renderer.update_scene(data, camera=camera)
+        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(shadows)
+        yield renderer.render()
+    renderer.close()
+
+
+def write_video(path: Path, frames: Iterator[np.ndarray], size: int, crf: int) -> str:
+    """Encode H.264, complete or not at all; returns the first 16 digits of the SHA-256 of the raw frames."""
+    partial = path.with_name(f".{path.stem}.partial.mp4")
+    digest = hashlib.sha256()
+    options = {"crf": str(crf), "preset": "medium", "g": "25", "threads": "1"}
+    with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width = stream.height = size
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, FPS)
+        for frame in frames:
+            digest.update(frame.tobytes())
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    partial.replace(path)
+    return digest.hexdigest()[:16]

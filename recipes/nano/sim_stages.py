@@ -1,0 +1,174 @@
+"""Define tasks as stages, with predicates over the simulator's state, and build the stages that many tasks share.
+
+Positions are metres in the world frame (x to the robot's right, y away from it, z up). `world` in the predicates is a
+`sim_episode.World`. Knows nothing about MuJoCo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Stages whose fingers left the object for this many control steps have lost it.
+LOST_AFTER = 4
+FAILURES = {
+    "open": "the gripper never closes; the arm goes through the motion with an empty hand",
+    "drop": "the object is dropped on the way",
+    "miss": "the arm misses the object because of a sideways offset",
+    "stop": "the arm stops part-way and never finishes",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a task.
+
+    Args:
+        texts: Wordings; the first is the canonical one.
+        done: Says whether the stage is finished.
+        distance: What remains to be done inside the stage; falls to `goal`.
+        goal: The distance at which the stage counts as finished.
+        hold: Must stay true, else the task falls back to its first stage.
+    """
+
+    texts: Sequence[str]
+    done: Callable
+    distance: Callable
+    goal: float = 0.0
+    hold: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task, its stages, and what can go wrong with it.
+
+    Args:
+        texts: Wordings of the instruction; the first is the canonical one.
+        body: MuJoCo body whose geoms are the object (for finger contacts).
+        stages: In order.
+        failures: Kinds of failed episodes: keys of `FAILURES`, "stopN" (stops in stage N) or "stop_mid" (in the last).
+        setback: "retreat" (the arm backs off and returns), "recover" (drops the object and grasps it again)
+            or "pause", where the scripted expert does not find its way back.
+        carry: First stage in which the object is held; None for tasks without a grasp.
+        pause: Stage in which an episode of kind "pause" hesitates.
+        faces_robot: Whether the object hides what happens from a camera on the far side of the table.
+        release: How the arm leaves when the expert is done: "up", "back", "open" or None.
+        settle: Control steps the expert keeps running after success, before the release.
+    """
+
+    texts: Sequence[str]
+    body: str
+    stages: Sequence[Stage]
+    failures: Sequence[str] = ("stop_mid", "miss", "stop1")
+    setback: str = "retreat"
+    carry: int | None = None
+    pause: int = -1
+    faces_robot: bool = False
+    release: str | None = None
+    settle: int = 0
+
+
+def length(vector) -> float:
+    """Return the Euclidean norm."""
+    return float(np.linalg.norm(vector))
+
+
+def planar(first, second) -> float:
+    """Return the distance in the plane of the table."""
+    return length((first - second)[:2])
+
+
+def held(world) -> bool:
+    """Say whether a finger touches the object, or did a moment ago."""
+    return world.free_run < LOST_AFTER
+
+
+def reach(name: str, offset=(0, 0, 0), radius: float = 0.035) -> Stage:
+    """Bring the point between the fingers to the object."""
+
+    def distance(world):
+        return length(world.tcp - (world.object + offset))
+
+    texts = (f"Move the gripper to the {name}", f"Reach for the {name}", f"Bring the hand down to the {name}")
+    return Stage(texts, lambda world: distance(world) < radius or world.pinched, distance, radius)
+
+
+def grasp(name: str, closed: float = 0.55) -> Stage:
+    """Close the fingers until both touch the object; `closed` is the opening at which they usually do."""
+    return Stage(
+        (f"Close the gripper on the {name}", f"Grasp the {name}", f"Grip the {name} with the fingers"),
+        lambda world: world.grip_run >= 3,
+        lambda world: max(world.opening - closed, 0),
+        hold=lambda world: length(world.tcp - world.object) < 0.09,
+    )
+
+
+def lift(texts: Sequence[str], height: float) -> Stage:
+    """Raise the held object by `height`."""
+    return Stage(texts, lambda world: world.lift > height, lambda world: max(height - world.lift, 0), hold=held)
+
+
+def let_go(name: str) -> Stage:
+    """Open the fingers at the target and leave."""
+
+    def at_target(world):
+        return planar(world.object, world.target) < 0.09 and abs(world.object[2] - world.target[2]) < 0.08
+
+    def gap(world):
+        return length(world.tcp - world.object)
+
+    return Stage(
+        (
+            f"Let go of the {name} and move the gripper away",
+            f"Release the {name} and back off",
+            f"Open the gripper, leave the {name} and retreat",
+        ),
+        lambda world: world.free_run >= 3 and gap(world) > 0.10 and at_target(world),
+        lambda world: max(0.10 - gap(world), 0),
+    )
+
+
+def approach(texts: Sequence[str], offset, radius: float, axes=(0, 1)) -> Stage:
+    """Bring the hand near object + offset, measured along `axes` only (0, 1, 2 = x, y, z)."""
+
+    def distance(world):
+        return length((world.hand - world.object - offset)[list(axes)])
+
+    return Stage(texts, lambda world: distance(world) < radius, distance, radius)
+
+
+def close_in(texts: Sequence[str], axis: int, offset: float, stray: float, sign: int = 1) -> Stage:
+    """Move the hand along one axis until it is `offset` from the object; falls back when it strays from it.
+
+    Args:
+        texts: Wordings.
+        axis: 0, 1, 2 = x, y, z.
+        offset: Done when sign * (hand - object) along the axis is below it.
+        stray: Distance from hand to object, across the movement, at which the arm has left.
+        sign: +1 to come from above (or from +x, +y), -1 from below.
+    """
+
+    def distance(world):
+        return sign * float(world.hand[axis] - world.object[axis])
+
+    across = [0, 2] if axis == 1 else [0, 1]
+    return Stage(
+        texts,
+        lambda world: distance(world) < offset,
+        distance,
+        offset,
+        hold=lambda world: length((world.hand - world.object)[across]) < stray,
+    )
+
+
+def actuate(texts: Sequence[str], goal: float, stray: float = 0.22, hold: Callable | None = None) -> Stage:
+    """Move the object to its target; `goal` is the remaining distance at which Meta-World reports success."""
+    return Stage(
+        texts,
+        lambda world: world.success,
+        lambda world: world.remaining,
+        goal,
+        hold=hold or (lambda world: length(world.hand - world.object) < stray),
+    )

@@ -1,0 +1,201 @@
+"""Render robot clips with labelled stages from Meta-World (MuJoCo), on a CPU and without a display.
+
+    pip install metaworld==3.1.1 packaging av        # in an environment of its own
+    MUJOCO_GL=egl python recipes/nano/simulate.py --set training --output /tmp/simdata
+
+Writes OUTPUT/<task>/epNN.mp4 and .json. An episode is simulated first and rendered afterwards from the recorded joint
+positions. Labels never use time: a small state machine (`sim_episode.StageTracker`) advances on contacts, positions
+and joint angles, and falls back when the object is lost; each stage is then played at its own random speed. Files that
+exist are kept, so an interrupted run continues where it stopped. Tasks and their stages are in `sim_tasks.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from sim_episode import ATTEMPTS, TASKS, find_episode
+from sim_render import FPS, VIEWS, draw_look, render, write_video
+from sim_stages import FAILURES, Task
+from sim_tasks import DEMO_TASKS, EVALUATION_TASKS, NEVER_TRAIN_ON, TRAINING_TASKS
+
+DEMO_EPISODES = {
+    "demo": "success", "success_1": "success", "success_2": "success", "success_3": "success",
+    "pause": "pause", "recovery": "recover", "failure_open": "open", "failure_stop": "stop_mid",
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--set",
+        choices=("training", "demo", "evaluation"),
+        default="training",
+        help="training: many tasks, varied wordings, cameras and colours; demo: pick-place, one fixed "
+        "look; evaluation: tasks that training never sees, same look (default: training)",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the clips")
+    parser.add_argument("--labels", type=Path, help="folder of the JSON files (default: beside the clips)")
+    parser.add_argument("--tasks", help="comma-separated Meta-World names (default: every task of the set)")
+    parser.add_argument("--episodes", type=int, default=12, help="episodes per task of a training set (default: 12)")
+    parser.add_argument("--size", type=int, help="width and height in pixels (default: 192 for training, else 256)")
+    parser.add_argument(
+        "--plain",
+        action=argparse.BooleanOptionalAction,
+        help="leave out shadows, 2.5 times as fast (default: only for training)",
+    )
+    parser.add_argument("--crf", type=int, help="H.264 quality, lower is better (default: 20 for training, else 26)")
+    parser.add_argument("--seed", type=int, default=0, help="changes every episode (default: 0)")
+    parser.add_argument("--dry", action="store_true", help="simulate and print, render nothing")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")  # gymnasium warns about every environment of Meta-World
+    training = arguments.set == "training"
+    size = arguments.size or (192 if training else 256)
+    crf = arguments.crf or (20 if training else 26)
+    plain = training if arguments.plain is None else arguments.plain
+    try:
+        tasks = choose_tasks(arguments.set, arguments.tasks)
+    except ValueError as error:
+        parser.error(str(error))
+
+    for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes):
+        folder = arguments.output if arguments.set == "demo" else arguments.output / name
+        labels = arguments.labels or folder
+        if (labels / f"{file}.json").exists():
+            continue
+        started = time.perf_counter()
+        episode = find_episode(name, kind, [arguments.seed, zlib.crc32(f"{name}/{file}".encode())])
+        if episode is None:
+            print(f"{name:20s} {file:12s} {kind}: skipped, no seed of {ATTEMPTS} gave such an episode", flush=True)
+            continue
+        recording, seed, rng = episode
+        look = {"view": "main", **VIEWS["main"]}
+        if training:
+            look = draw_look(recording["env"].model, rng, far_side=not TASKS[name].faces_robot)
+        record = describe(name, file, kind, seed, recording, rng if training else None)
+        record |= {"width": size, "height": size, "camera": look}
+        simulated = time.perf_counter()
+        if not arguments.dry:
+            folder.mkdir(parents=True, exist_ok=True)
+            labels.mkdir(parents=True, exist_ok=True)
+            frames = render(recording["env"], recording["qpos"], look, size, shadows=not plain)
+            record["frames_sha256_16"] = write_video(folder / f"{file}.mp4", frames, size, crf)
+            write_atomically(labels / f"{file}.json", json.dumps(record))
+        recording["env"].close()
+        print(
+            f"{name:20s} {file:12s} {kind:9s} {record['n_frames']:3d} frames, success {record['success']!s:5}, "
+            f"stages end {[stage['end_frame'] for stage in record['stages']]}, "
+            f"{simulated - started:.1f} + {time.perf_counter() - simulated:.1f} s",
+            flush=True,
+        )
+
+
+def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
+    """Return the tasks of a set, or the named ones.
+
+    Raises:
+        ValueError: A name is unknown, or kept for evaluation and asked for in a training set.
+    """
+    known = {"training": TRAINING_TASKS, "demo": DEMO_TASKS, "evaluation": EVALUATION_TASKS}[chosen_set]
+    tasks = names.split(",") if names else list(known)
+    for name in tasks:
+        if name in NEVER_TRAIN_ON and chosen_set == "training":
+            raise ValueError(f'task "{name}" is kept for evaluation and must not be in training data')
+        if name not in known:
+            raise ValueError(f'no task "{name}" in the {chosen_set} set; it has {", ".join(known)}')
+    return tasks
+
+
+def list_episodes(chosen_set: str, tasks: list[str], count: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (task, file name, kind). Training goes round the tasks, so that an early stop leaves some of each."""
+    if chosen_set == "training":
+        batch = 4
+        for start in range(0, count, batch):
+            for name in tasks:
+                kinds = training_kinds(TASKS[name])
+                for index in range(start, min(start + batch, count)):
+                    yield name, f"ep{index:02d}", kinds[index % len(kinds)]
+    elif chosen_set == "demo":
+        for name in tasks:
+            yield from ((name, file, kind) for file, kind in DEMO_EPISODES.items())
+    else:
+        for name in tasks:
+            kinds = {file: kind for file, kind in DEMO_EPISODES.items() if kind in ("success", "pause")}
+            kinds |= {f"failure_{kind}": kind for kind in TASKS[name].failures}
+            yield from ((name, file, kind) for file, kind in kinds.items())
+
+
+def training_kinds(task: Task) -> list[str]:
+    """Return 12 kinds of episode: 6 successes, 1 hesitation, 2 with a setback, 3 failures."""
+    fails = [task.failures[i % len(task.failures)] for i in range(3)]
+    return [
+        "success", fails[0], "success", task.setback,
+        "success", fails[1], "pause", "success",
+        "retreat", "success", fails[2], "success",
+    ]  # fmt: skip
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file, complete or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def describe(name: str, file: str, kind: str, seed: int, recording: dict, rng: np.random.Generator | None) -> dict:
+    """Return the labels of an episode; wordings are drawn with `rng`, or the first ones without it.
+
+    `progress` in [0, 1] gives every stage the same share. `segments` also shows falling back.
+    """
+    task, stage = TASKS[name], recording["stage"]
+    count, frames = len(task.stages), len(stage)
+    pick = (lambda texts: str(rng.choice(texts))) if rng else (lambda texts: texts[0])
+    instruction, texts = pick(task.texts), [pick(each.texts) for each in task.stages]
+    bounds = [0, *(np.flatnonzero(np.diff(stage)) + 1).tolist(), frames]
+    failure = None if recording["ok"] else FAILURES["stop" if kind.startswith("stop") else kind]
+    return {
+        "id": f"{name}/{file}",
+        "task": name,
+        "instruction": instruction,
+        "kind": kind,
+        "success": bool(recording["ok"]),
+        "failure": failure,
+        "seed": seed,
+        "fps": FPS,
+        "n_frames": frames,
+        "stages": [
+            {"description": text, "end_frame": recording["ends"].get(index), "completed": index in recording["ends"]}
+            for index, text in enumerate(texts)
+        ],
+        "segments": [
+            {
+                "stage": int(stage[start]),
+                "description": [*texts, "done"][stage[start]],
+                "start_frame": start,
+                "end_frame": end - 1,
+            }
+            for start, end in pairwise(bounds)
+        ],
+        "max_stage_reached": int(stage.max()),
+        "progress": np.minimum((stage + recording["fraction"]) / count, 1.0).round(4).tolist(),
+        "stage_index": stage.tolist(),
+        "stage_frac": recording["fraction"].round(4).tolist(),
+        "env_success": recording["success"].astype(int).tolist(),
+        "source": {
+            "simulator": f"mujoco {version('mujoco')}",
+            "env": f"metaworld {version('metaworld')}",
+            "licence": "MIT (Meta-World)",
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

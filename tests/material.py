@@ -1,0 +1,61 @@
+"""Material for tests: synthetic videos whose frames carry their number, and annotations of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dataset.annotation import Annotation, Stage
+from dataset.video import VideoReader, fingerprint
+
+ROOT = Path(__file__).parents[1]
+NANO = ROOT / "recipes" / "nano" / "model"
+DEMO = ROOT / "recipes" / "demo"
+REAL_DEMOS = ROOT.parent / "shared" / "demos" / "real"
+TASK = "Put the red block into the bin"
+
+
+def numbered_frame(index: int, width: int = 96, height: int = 64) -> np.ndarray:
+    """Return a grey picture that carries its number as twelve black or white squares in its top row."""
+    frame = np.full((height, width, 3), 128, dtype=np.uint8)
+    for bit in range(12):
+        frame[:8, bit * 8 : bit * 8 + 8] = 255 if index >> bit & 1 else 0
+    frame[height // 2 :, (index * 2) % width] = (200, 40, 40)
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    """Read the number back from a decoded picture."""
+    return sum(int(frame[2:6, bit * 8 + 2 : bit * 8 + 6].mean() > 127) << bit for bit in range(12))
+
+
+def write_video(path: Path, num_frames: int, codec: str = "libx264", fps: int = 25, **options: str) -> Path:
+    """Encode numbered frames."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p" if codec != "mjpeg" else "yuvj420p"
+        for index in range(num_frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(index), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def make_annotation(video: Path, *ends: int, success: bool = True, **fields) -> Annotation:
+    """Return an annotation with stages "step 1", "step 2", ... that end (half-open) at the frames given."""
+    reader = VideoReader(video)
+    starts = (0, *ends[:-1])
+    return Annotation(
+        video=video.name,
+        fingerprint=fingerprint(video),
+        num_frames=len(reader),
+        fps=reader.fps,
+        task=TASK,
+        stages=tuple(
+            Stage(f"step {number}", start, end)
+            for number, (start, end) in enumerate(zip(starts, ends, strict=True), start=1)
+        ),
+        success=success,
+        **fields,
+    )

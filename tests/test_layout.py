@@ -1,0 +1,81 @@
+"""The direction of imports: dataset <- annotate; dataset <- infer <- train."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+from material import ROOT
+
+ALLOWED = {
+    "dataset": {"dataset"},
+    "annotate": {"annotate", "dataset"},
+    "infer": {"infer", "dataset"},
+    "train": {"train", "infer", "dataset"},
+}
+ONLY_THERE = {  # libraries that one file owns
+    "av": {"dataset/video.py", "infer/overlay.py"},
+    "decord": {"dataset/video.py"},
+    "gradio": {"annotate/app.py"},
+    "peft": {"infer/model.py", "train/lora.py"},
+    "trl": {"train/lora.py"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_go_one_way(package):
+    for path in (ROOT / package).glob("**/*.py"):
+        ours = imported(path) & set(ALLOWED)
+        assert ours <= ALLOWED[package], f"{path} imports {ours - ALLOWED[package]}"
+
+
+def test_dataset_never_imports_torch():
+    for path in (ROOT / "dataset").glob("**/*.py"):
+        assert not imported(path) & {"torch", "transformers", "peft", "trl"}, path
+
+
+@pytest.mark.parametrize("library", ONLY_THERE)
+def test_libraries_have_one_home(library):
+    homes = {
+        str(path.relative_to(ROOT))
+        for package in ALLOWED
+        for path in (ROOT / package).glob("**/*.py")
+        if library in imported(path)
+    }
+    assert homes <= ONLY_THERE[library]
+
+
+def test_only_the_model_file_loads_weights():
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("**/*.py"):
+            if path.name != "model.py":
+                assert ".from_pretrained(" not in path.read_text(encoding="utf-8"), path
+
+
+def test_nothing_branches_on_the_embedded_model():
+    for package in ("dataset", "train", "infer"):
+        for path in (ROOT / package).glob("**/*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.If | ast.IfExp | ast.Match):
+                    test = node.subject if isinstance(node, ast.Match) else node.test
+                    assert "nano" not in ast.unparse(test), path
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_packages_are_this_checkout_and_export_what_they_say(package):
+    module = importlib.import_module(package)
+    assert Path(module.__file__).parent == ROOT / package
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None

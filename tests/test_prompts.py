@@ -1,0 +1,85 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.prompts import build_completion, build_prompt, parse_answer
+
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="<>"), min_size=1)
+
+
+def test_prompt_is_the_format_to_the_byte():
+    assert build_prompt("stack the cups") == (
+        'Given the recent observation and the task "stack the cups", first infer the remaining atomic actions required '
+        "to complete the task. Then estimate the current completion percentage and output it as a float wrapped by "
+        "<progress> tags."
+    )
+
+
+def test_braces_and_quotes_in_a_task_survive():
+    assert 'the task "put {x} on "y"\nnow", first' in build_prompt('put {x} on "y"\nnow')
+
+
+def test_completion_is_the_format_to_the_byte():
+    assert build_completion(41.72, ("grasp the cup", "stack it")) == (
+        "The following actions are required: \n1. grasp the cup\n2. stack it\n"
+        "Therefore, the estimated progress is <progress>41.72%</progress>."
+    )
+    assert build_completion(100.0, (), "the cups are stacked.") == (
+        "Image shows the final result. Reason: the cups are stacked.\n"
+        "Therefore, the estimated progress is <progress>100%</progress>."
+    )
+    assert build_completion(100.0, ()).startswith("Image shows the final result.\nTherefore")
+
+
+def test_impossible_progress_is_refused():
+    with pytest.raises(ValueError, match=r"progress is 100\.5"):
+        build_completion(100.5, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("answer", "progress", "remaining"),
+    [
+        (
+            "To complete the task: Tower the blocks, the following steps are required:\n1. Grasp the green block.\n"
+            "2. Place it.\nTherefore, the estimated progress percentage is <progress>84.13%</progress>.",
+            84.13, ("Grasp the green block.", "Place it."),
+        ),
+        (
+            "The task requires: Tower the blocks. Images show no block outside the tower, no further steps required.\n"
+            "Therefore, the estimated progress percentage is <progress>100.00%</progress>.",
+            100.0, (),
+        ),
+        (build_completion(41.72, ("a", "b")), 41.72, ("a", "b")),
+        (build_completion(100.0, (), "it is in"), 100.0, ()),
+        ("<PROGRESS> 7 </PROGRESS>", 7.0, ()),
+        ("<progress>.5%</progress>", 0.5, ()),
+        ("1. Grasp\n50 % done", None, ("Grasp",)),
+        ("<progress>105%</progress>", None, ()),
+        ("<progress></progress>", None, ()),
+        ("<progress>41.7", None, ()),
+        ("", None, ()),
+    ],
+)  # fmt: skip
+def test_answers_are_read(answer, progress, remaining):
+    parsed = parse_answer(answer)
+    assert parsed.progress == progress
+    assert parsed.remaining == remaining
+
+
+def test_reasoning_leaves_the_progress_sentence_out():
+    assert parse_answer(build_completion(41.72, ("a", "b"))).reasoning == (
+        "The following actions are required: \n1. a\n2. b"
+    )
+
+
+@given(progress=st.floats(0, 100), remaining=st.lists(LINE.filter(str.strip), max_size=5))
+def test_what_is_built_is_parsed(progress, remaining):
+    answer = parse_answer(build_completion(progress, tuple(remaining)))
+    assert answer.progress == pytest.approx(progress, abs=0.005001)
+    assert len(answer.remaining) == len(remaining)
+
+
+@given(st.text())
+def test_any_text_is_parsed_without_an_error(text):
+    answer = parse_answer(text)
+    assert answer.progress is None or 0.0 <= answer.progress <= 100.0

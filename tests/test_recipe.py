@@ -1,0 +1,64 @@
+import subprocess
+import sys
+
+import pytest
+from material import ROOT
+
+from train.recipe import read_recipe, save_recipe
+
+GOOD = "model: m\ndata: {annotations: [a.json], window: {size: 8, stride: 4}}\nsft: {output_dir: out}\n"
+
+
+@pytest.fixture
+def recipe_path(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_overrides_win(recipe_path):
+    recipe = read_recipe(recipe_path, ["lora.r=32", "data.window.size=4", "data.annotations=[b.json,c.json]"])
+    assert recipe.lora == {"r": 32}
+    assert recipe.data.window.size == 4
+    assert recipe.data.annotations == ("b.json", "c.json")
+
+
+def test_saved_recipe_reads_back(recipe_path, tmp_path):
+    recipe = read_recipe(recipe_path, ["sft.learning_rate=1.0e-4"])
+    save_recipe(tmp_path / "copy.yaml", recipe)
+    assert read_recipe(tmp_path / "copy.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.windw.size=4", "unknown key `data.windw`; did you mean `window`?"),
+        ("data.sampling.evry=2", "unknown key `data.sampling.evry`; did you mean `every`?"),
+        ("modle=x", "unknown key `modle`; did you mean `model`?"),
+        ("data.window.size=many", "`data.window.size` has the wrong type"),
+        ("data.window.rate_hz=5", "set exactly one of them"),
+        ("sft.output_dir=null", "`sft.output_dir` is missing"),
+        ("data.annotations=[]", "no demonstrations"),
+        ("data.samples=s.jsonl", "both `data.annotations` and `data.samples`"),
+        ("nonsense", "write key=value"),
+    ],
+)
+def test_wrong_recipes_are_refused_by_name(recipe_path, override, message):
+    with pytest.raises(ValueError) as caught:
+        read_recipe(recipe_path, [override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "no valid YAML"), ("- 1\n", "must be a YAML file of keys")])
+def test_files_that_are_no_recipe(tmp_path, text, message):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_recipe(path)
+    with pytest.raises(ValueError, match="no such file"):
+        read_recipe(tmp_path / "nothing.yaml")
+
+
+def test_reading_a_recipe_imports_no_torch():
+    code = "import sys, train.recipe, dataset; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
