@@ -1,0 +1,14 @@
+"""The labelling page: video in, annotation out. Gradio is imported when the page is built."""
+
+from annotate.draft import Draft
+from annotate.store import ConflictError, Episode, Store
+
+__all__ = ["ConflictError", "Draft", "Episode", "Store", "build_app"]
+
+
+def __getattr__(name: str):
+    if name == "build_app":
+        from annotate.app import build_app
+
+        return build_app
+    raise AttributeError(f"module 'annotate' has no attribute '{name}'")

@@ -9,7 +9,8 @@ from infer.records import DEFAULT_MAX_NEW_TOKENS, DEFAULT_MAX_SAMPLED_FRAMES
 
 EPILOG = """\
 examples:
-  python -m infer --model_path runs/demo/adapter --use_lora --video_path v.mp4 --task "Open the drawer" --output_path p.jsonl
+  python -m infer --model_path runs/demo/adapter --use_lora --video_path v.mp4 --task "Open the drawer" \\
+      --output_path p.jsonl
   python -m infer --model_path ce-amtic/ProcVLM-2B --video_path v.mp4 --task "Open the drawer" --output_path p.jsonl
 The adapter brings its window rule, its pixel budget and the name of its base model.
 """

@@ -1,6 +1,7 @@
-"""Records: what a prediction is, and its JSONL form. Imports no torch, so that tools that only read records start at once.
+"""Records: what a prediction is, and its JSONL form.
 
-Knows names and files; does not know models or videos. Names are those of ProcVLM's records; further fields follow them.
+Imports no torch, so that tools that only read records start at once. Names are those of ProcVLM's records; further
+fields follow them. Knows names and files; does not know models or videos.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class EpisodeResult:
 
 
 def evaluate(model, demonstrations: Sequence[Demonstration], max_sampled_frames: int | None, batch_size: int = 32):
-    """Yield an `EpisodeResult` per demonstration; the vision features are shared by all four passes over a video.
+    """Yield an `EpisodeResult` per demonstration, successes first; all four passes over a video share vision features.
 
     Args:
         model: A `ProgressModel` with an adapter.
@@ -66,6 +66,7 @@ def evaluate(model, demonstrations: Sequence[Demonstration], max_sampled_frames:
     from infer.predict import EncodedVideo, choose_window, predict_video, sampled_frames
 
     window = choose_window(model)
+    demonstrations = sorted(demonstrations, key=lambda demonstration: not demonstration.annotation.success)
     readers = [VideoReader(demonstration.video) for demonstration in demonstrations]
     chosen = [sampled_frames(len(reader), max_sampled_frames) for reader in readers]
     total = 2 * len(READERS) * sum(map(len, chosen))
@@ -205,10 +206,10 @@ def _plot(result: EpisodeResult) -> str:
         xlim=(seconds[0], max(seconds[-1], seconds[0] + 1e-3)), ylim=(-4, 104), xlabel="seconds", ylabel="progress (%)"
     )
     axis.grid(alpha=0.25)
-    axis.legend(loc="upper left", ncols=3, frameon=False, fontsize=8)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8, borderpad=0)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    figure.subplots_adjust(left=0.07, right=0.995, top=0.97, bottom=0.18)
+    figure.subplots_adjust(left=0.07, right=0.995, top=0.91, bottom=0.18)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)

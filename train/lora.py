@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,14 @@ from dataset.annotation import write_text_atomically
 from dataset.check import check_demonstrations
 from dataset.prompts import PROMPT_VERSION
 from dataset.recipe import unknown_key
-from dataset.samples import VqaSample, build_samples, read_demonstrations, read_samples, write_samples
-from dataset.window import WindowSpec
+from dataset.samples import (
+    Demonstration,
+    VqaSample,
+    build_samples,
+    read_demonstrations,
+    read_samples,
+    write_samples,
+)
 from infer.errors import ModelError
 from infer.model import ProgressConfig, ProgressModel
 from train.collate import WindowCollator, encode_sample_frames
@@ -54,37 +62,56 @@ def train_lora(recipe: Recipe, overwrite: bool = False) -> Path:
         raise ValueError(f"{output} exists already; choose another sft.output_dir, or add --overwrite to replace it")
     partial = output.with_name(output.name + ".partial")
     lora_config, sft_config = _configs(recipe, partial)
-    samples, window, tasks = _prepare_samples(recipe, partial)
-
-    model = ProgressModel.load(
-        recipe.model, torch_dtype=_dtype(sft_config), min_pixels=recipe.image.min_pixels,
-        max_pixels=recipe.image.max_pixels,
-    )  # fmt: skip
+    demonstrations, samples, tasks = _prepare_samples(recipe)
+    dtype = "bfloat16" if sft_config.bf16 else "float16" if sft_config.fp16 else "float32"
+    pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
+    model = ProgressModel.load(recipe.model, torch_dtype=dtype, **pixels)
     collator = WindowCollator(model, encode_sample_frames(model, samples))
-    trainer = _make_trainer(model, samples, collator, lora_config, sft_config)
-    model.model = trainer.model
-    result = trainer.train()
-    model.model.eval()
 
-    _set_base_name(model, recipe.model)
-    model.model.save_pretrained(partial)
-    model.tokenizer.save_pretrained(partial)
-    ProgressConfig(window, recipe.image.min_pixels, recipe.image.max_pixels, tasks, PROMPT_VERSION).save(partial)
-    save_recipe(partial / "recipe.yaml", recipe)
-    difference = _reload_difference(model, collator, samples, partial, _dtype(sft_config))
-    summary = {
-        "seconds": round(time.monotonic() - started, 1),
-        "steps": result.global_step,
-        "samples": len(samples),
-        "final_loss": round(result.training_loss, 4),
-        "base_model": recipe.model,
-        "reload_logit_difference": difference,
-    }
-    write_text_atomically(partial / TRAIN_SUMMARY, json.dumps(summary, indent=2) + "\n")
-    log = "".join(json.dumps(row) + "\n" for row in trainer.state.log_history)
-    write_text_atomically(partial / "training_log.jsonl", log)
-    _put_in_place(partial, output)
+    with _in_place_when_complete(partial, output):
+        trainer = _make_trainer(model, samples, collator, lora_config, sft_config)
+        model.model = trainer.model
+        result = trainer.train()
+        model.model.eval()
+
+        _set_base_name(model, recipe.model)
+        model.model.save_pretrained(partial)
+        model.tokenizer.save_pretrained(partial)
+        ProgressConfig(recipe.data.window, **pixels, tasks=tasks, prompt_version=PROMPT_VERSION).save(partial)
+        save_recipe(partial / "recipe.yaml", recipe)
+        if demonstrations:
+            write_samples(partial / "samples.jsonl", samples, recipe.data.window, demonstrations)
+        log = "".join(json.dumps(row) + "\n" for row in trainer.state.log_history)
+        write_text_atomically(partial / "training_log.jsonl", log)
+        difference = _reload_difference(model, collator, samples, partial, dtype)
+        summary = {
+            "seconds": round(time.monotonic() - started, 1),
+            "steps": result.global_step,
+            "samples": len(samples),
+            "mean_loss": round(result.training_loss, 4),
+            "base_model": recipe.model,
+            "reload_logit_difference": difference,
+        }
+        write_text_atomically(partial / TRAIN_SUMMARY, json.dumps(summary, indent=2) + "\n")
     return output
+
+
+@contextmanager
+def _in_place_when_complete(partial: Path, output: Path) -> Iterator[None]:
+    """Make an empty folder to fill; swap it in at the end, or remove it on an error and leave the earlier one alone."""
+    earlier = output.with_name(output.name + ".earlier")
+    for leftover in (partial, earlier):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if output.exists():
+        output.rename(earlier)
+    partial.rename(output)
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _configs(recipe: Recipe, partial: Path) -> tuple[Any, Any]:
@@ -97,6 +124,7 @@ def _configs(recipe: Recipe, partial: Path) -> tuple[Any, Any]:
         for key in getattr(recipe, section):
             if key not in names:
                 raise ValueError(unknown_key(f"{section}.{key}", key, names))
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated")  # TRL's own use of its old name
     forced = {
         "output_dir": str(partial),
         "remove_unused_columns": False,  # the collator reads the samples' own columns
@@ -125,12 +153,8 @@ def _wandb_login() -> bool:
         return False
 
 
-def _dtype(sft_config: Any) -> str:
-    return "bfloat16" if sft_config.bf16 else "float16" if sft_config.fp16 else "float32"
-
-
-def _prepare_samples(recipe: Recipe, partial: Path) -> tuple[list[VqaSample], WindowSpec, tuple[str, ...]]:
-    """Read or make the samples; keep a copy in the run's folder."""
+def _prepare_samples(recipe: Recipe) -> tuple[list[Demonstration], list[VqaSample], tuple[str, ...]]:
+    """Read the samples that the recipe names, or make them from its annotations; returns the task texts as well."""
     if recipe.data.samples:
         samples, window, tasks = read_samples(recipe.data.samples)
         if window != recipe.data.window:
@@ -138,22 +162,12 @@ def _prepare_samples(recipe: Recipe, partial: Path) -> tuple[list[VqaSample], Wi
                 f"recipe: data.window is {recipe.data.window.to_dict()}, but {recipe.data.samples} was made with "
                 f"{window.to_dict()}; make the samples again with this recipe"
             )
-    else:
-        demonstrations = read_demonstrations(recipe.data.annotations)
-        for finding in check_demonstrations(demonstrations):
-            print(f"{finding.level}: {finding.where}: {finding.message}")
-        window = recipe.data.window
-        samples = [s for d in demonstrations for s in build_samples(d, window, recipe.data.sampling)]
-        tasks = tuple(dict.fromkeys(d.annotation.task for d in demonstrations))
-    if not samples:
-        raise ValueError(
-            "there are no samples to learn from; look at the demonstrations with `python -m dataset --check`"
-        )
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if not recipe.data.samples:
-        write_samples(partial / "samples.jsonl", samples, window, demonstrations)
-    return samples, window, tasks
+        return [], samples, tasks
+    demonstrations = read_demonstrations(recipe.data.annotations)
+    for finding in check_demonstrations(demonstrations):
+        print(f"{finding.level}: {finding.where}: {finding.message}")
+    samples = [s for d in demonstrations for s in build_samples(d, recipe.data.window, recipe.data.sampling)]
+    return demonstrations, samples, tuple(dict.fromkeys(d.annotation.task for d in demonstrations))
 
 
 def _make_trainer(
@@ -203,13 +217,3 @@ def _reload_difference(
             f"{difference:.2g}); it was not put in place. Train in float32, or report this as a bug"
         )
     return difference
-
-
-def _put_in_place(partial: Path, output: Path) -> None:
-    """Swap the finished folder in; an earlier one goes only when the new one is in place."""
-    earlier = output.with_name(output.name + ".earlier")
-    shutil.rmtree(earlier, ignore_errors=True)
-    if output.exists():
-        output.rename(earlier)
-    partial.rename(output)
-    shutil.rmtree(earlier, ignore_errors=True)

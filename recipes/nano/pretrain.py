@@ -42,7 +42,7 @@ SPECIAL_TOKENS = (
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
-SIDES = ("left", "right")
+PROGRESS_BINS = 21
 CHAT_TEMPLATE = (
     "{%- for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}"
     "{%- if message.content is string %}{{ message.content }}{%- else %}"
@@ -194,12 +194,15 @@ def train(
 ) -> list[dict]:
     """Train on random windows of random episodes; returns one log row every ten steps."""
     options = recipe.train
-    optimizer = torch.optim.AdamW(
-        model.model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
-    )
-    model.model.train()
     drawn = [draw_episode(rng, image_side(model)) for _ in tqdm(range(options.drawn_pool), desc="drawing scenes")]
-    log, started = [], time.monotonic()
+    model.model.train()
+    probe = FrameProbe(model)
+    log = train_vision(model, probe, simulated, drawn, recipe, rng)
+    parameters = [*model.model.parameters(), *probe.parameters()]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
+    )
+    started = time.monotonic()
     bar = tqdm(range(options.steps), desc="pre-training")
     for step in bar:
         cosine = 0.5 * (1 + math.cos(math.pi * step / options.steps))
@@ -208,29 +211,88 @@ def train(
             group["lr"] = rate
         if step % 2 == 0:
             drawn[rng.integers(len(drawn))] = draw_episode(rng, image_side(model))
-        batch = draw_batch(model, simulated, drawn, options, rng)
+        batch, frames = draw_batch(model, simulated, drawn, options, rng)
         loss, text_loss, number_loss = weighted_loss(model, batch, options.number_weight)
+        probe_loss = probe.loss(frames)
+        loss = loss + options.probe_weight * probe_loss
         optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.model.parameters(), options.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, options.clip_norm)
         optimizer.step()
         if (step + 1) % options.save_every == 0:
             save(model, checkpoint)
         if (step + 1) % 10 == 0:
             log.append(
                 {
+                    "phase": "all",
                     "step": step + 1,
                     "minutes": round((time.monotonic() - started) / 60, 2),
                     "loss": round(text_loss, 4),
                     "number_loss": round(number_loss, 4),
+                    "probe_loss": round(probe_loss.item(), 4),
                     "learning_rate": round(rate, 6),
                     "gradient_norm": round(norm.item(), 3),
                 }
             )
-            recent = {name: np.mean([row[name] for row in log[-10:]]) for name in ("loss", "number_loss")}
+            recent = {
+                name: np.mean([row[name] for row in log[-10:] if name in row])
+                for name in ("loss", "number_loss", "probe_loss")
+            }
             bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()})
     model.model.eval()
     return log
+
+
+def train_vision(
+    model: ProgressModel, probe: FrameProbe, simulated: list[Episode], drawn: list[Episode], recipe, rng
+) -> list[dict]:
+    """Teach the vision tower alone to tell progress from single frames of many episodes; returns log rows.
+
+    A language model that starts beside a blind tower learns to answer without it; so the tower learns to see first.
+    """
+    options = recipe.vision_train
+    parameters = [*model.model.model.visual.parameters(), *probe.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, options.steps, pct_start=0.05)
+    log, started = [], time.monotonic()
+    bar = tqdm(range(options.steps), desc="vision tower")
+    for step in bar:
+        pixels, sources = [], []
+        for _ in range(options.frames_per_step // 2):
+            pool = simulated if rng.random() < recipe.train.simulated_share else drawn
+            episode = pool[rng.integers(len(pool))]
+            indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
+            pixels.append(jitter(episode, indices, rng))
+            task_tokens = model.tokenizer(episode.task)["input_ids"]
+            sources += [(task_tokens, float(episode.progress[index])) for index in indices]
+        inputs = preprocess_square(model, np.concatenate(pixels))
+        features = model.encode_pixels(inputs["pixel_values"], inputs["image_grid_thw"])
+        loss = probe.loss([(f.embedding, *source) for f, source in zip(features, sources, strict=True)])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.train.clip_norm)
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 10 == 0:
+            minutes = round((time.monotonic() - started) / 60, 2)
+            log.append({"phase": "vision", "step": step + 1, "minutes": minutes, "probe_loss": round(loss.item(), 4)})
+            bar.set_postfix(probe_loss=f"{np.mean([row['probe_loss'] for row in log[-10:]]):.3f}")
+    return log
+
+
+def preprocess_square(model: ProgressModel, frames: np.ndarray) -> dict[str, torch.Tensor]:
+    """Do what the image processor does, for frames that have their final size already, all at once."""
+    processor = model.image_processor
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (processor.image_mean, processor.image_std))
+    images = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255.0 - mean) / std
+    count, channels, side, _ = images.shape
+    patch, merge = processor.patch_size, processor.merge_size
+    blocks = side // patch // merge
+    grid = images.reshape(count, channels, blocks, merge, patch, blocks, merge, patch)
+    patches = grid.permute(0, 2, 5, 3, 6, 1, 4, 7)[:, :, :, :, :, :, None]
+    patches = patches.expand(*patches.shape[:6], processor.temporal_patch_size, *patches.shape[7:])
+    sides = torch.tensor([[1, blocks * merge, blocks * merge]]).repeat(count, 1)
+    return {"pixel_values": patches.reshape(count * (blocks * merge) ** 2, -1), "image_grid_thw": sides}
 
 
 def weighted_loss(model: ProgressModel, batch: dict, number_weight: float) -> tuple[torch.Tensor, float, float]:
@@ -260,28 +322,62 @@ def digit_tokens(model: ProgressModel) -> torch.Tensor:
     return torch.tensor(model.tokenizer.convert_tokens_to_ids(list("0123456789")))
 
 
+class FrameProbe(torch.nn.Module):
+    """Reads the progress from the features of one frame; a help for the vision tower, thrown away after training.
+
+    Through the language model only 24 answers a step teach the tower, and it stays blind for a long time. Here every
+    one of the step's 200 frames does.
+    """
+
+    def __init__(self, model: ProgressModel) -> None:
+        super().__init__()
+        hidden = model.model.config.text_config.hidden_size
+        tokens = (image_side(model) // 32) ** 2
+        self.embedding = model.model.get_input_embeddings().weight
+        self.read_frame = torch.nn.Linear(tokens * hidden, 256)
+        self.read_task = torch.nn.Linear(hidden, 256)
+        self.answer = torch.nn.Linear(256, PROGRESS_BINS)
+
+    def parameters(self, recurse: bool = True):
+        return (p for name, p in self.named_parameters(recurse=recurse) if name != "embedding")
+
+    def loss(self, frames: list[tuple[torch.Tensor, list[int], float]]) -> torch.Tensor:
+        """Return the cross-entropy over progress bins; a frame is its features, its task's tokens and its percent."""
+        features = torch.stack([embedding.flatten() for embedding, _, _ in frames])
+        tasks = torch.stack([self.embedding[tokens].mean(0) for _, tokens, _ in frames]).detach()
+        bins = torch.tensor([round(progress / 100.0 * (PROGRESS_BINS - 1)) for _, _, progress in frames])
+        hidden = torch.nn.functional.gelu(self.read_frame(features) + self.read_task(tasks))
+        return torch.nn.functional.cross_entropy(self.answer(hidden), bins)
+
+
 def draw_batch(
     model: ProgressModel, simulated: list[Episode], drawn: list[Episode], options, rng: np.random.Generator
-) -> dict:
-    """Draw windows of a few episodes; every frame is encoded once and shared by the windows it is in."""
-    windows, prompts, completions = [], [], []
-    frames, places = [], []
+) -> tuple[dict, list]:
+    """Draw windows of a few episodes; every frame is encoded once and shared by the windows it is in.
+
+    Returns the model's inputs, and per frame what `FrameProbe.loss` needs.
+    """
+    prompts, completions, places = [], [], []
+    pixels, sources = [], []
     for _ in range(options.episodes_per_step):
         pool = simulated if rng.random() < options.simulated_share else drawn
         episode = pool[rng.integers(len(pool))]
         chosen = [draw_window(len(episode.frames), options, rng) for _ in range(options.windows_per_episode)]
         used = sorted({index for window in chosen for index in window})
-        position = {index: len(frames) + rank for rank, index in enumerate(used)}
-        frames += list(jitter(episode, used, rng))
+        position = {index: len(pixels) + rank for rank, index in enumerate(used)}
+        pixels += list(jitter(episode, used, rng))
+        task_tokens = model.tokenizer(episode.task)["input_ids"]
+        sources += [(task_tokens, float(episode.progress[index])) for index in used]
         for window in chosen:
             places.append([position[index] for index in window])
             prompts.append(build_prompt(episode.task))
             progress = float(round(episode.progress[window[-1]]))  # whole percents: decimals would be noise to learn
             completions.append(build_completion(progress, episode.stages[episode.stage_index[window[-1]] :]))
-    pixels = model.preprocess(frames)
-    features = model.encode_pixels(pixels["pixel_values"], pixels["image_grid_thw"])
+    inputs = preprocess_square(model, np.stack(pixels))
+    features = model.encode_pixels(inputs["pixel_values"], inputs["image_grid_thw"])
+    frames = [(f.embedding, tokens, progress) for f, (tokens, progress) in zip(features, sources, strict=True)]
     windows = [[features[place] for place in window] for window in places]
-    return model.build_inputs(windows, prompts, completions)
+    return model.build_inputs(windows, prompts, completions), frames
 
 
 def image_side(model: ProgressModel) -> int:
@@ -305,10 +401,8 @@ def draw_window(num_frames: int, options, rng: np.random.Generator) -> list[int]
 
 
 def jitter(episode: Episode, indices: list[int], rng: np.random.Generator) -> np.ndarray:
-    """Return frames of an episode with brightness, contrast, framing and handedness varied, alike for all of them."""
+    """Return frames of an episode with brightness, contrast and framing varied a little, alike for all of them."""
     frames = episode.frames[indices]
-    if rng.random() < 0.5 and not any(side in text for text in (episode.task, *episode.stages) for side in SIDES):
-        frames = frames[:, :, ::-1]
     gain, shift = rng.uniform(0.85, 1.15), rng.uniform(-18, 18)
     frames = np.clip((frames.astype(np.float32) - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
     dy, dx = rng.integers(-4, 5, 2)
@@ -332,6 +426,7 @@ def write_log(log: list[dict], recipe) -> None:
     import matplotlib.pyplot as plt
 
     (HERE / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")
+    log = [row for row in log if row["phase"] == "all"]
     losses = np.array([row["loss"] for row in log])
     smooth = np.convolve(losses, np.ones(20) / 20, mode="valid") if len(losses) >= 20 else losses
     steps = [row["step"] for row in log]

@@ -1,0 +1,84 @@
+"""`python -m annotate`: open the labelling page for a video or a folder of videos."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+
+from dataset.cli import run_command
+
+EPILOG = """\
+examples:
+  python -m annotate --video my.mp4 --task "Put the bread into the drawer"
+      the page is at http://127.0.0.1:7860; it writes my.json beside the video
+  python -m annotate --video clips/ --task "Put the bread into the drawer" --output labels/
+      a queue of all videos in clips/; annotations go to labels/
+  python -m annotate --video my.mp4 --task "..." --host 0.0.0.0 --auth anna:secret
+      reachable from other machines, with a login
+how to mark:
+  step to the last frame of a stage (Left, Right, Space plays), press Enter, say what was done, press Enter again;
+  go on until the task is done, then choose Done. `?` on the page lists all keys. Every change is saved at once.
+  Stages are coarse steps with a clear goal; the frames after the last one show the finished task.
+then:
+  make lora ANNOTATIONS=my.json
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m annotate", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--video", required=True, nargs="+", help="video files, or folders of videos")
+    parser.add_argument("--task", required=True, help="the instruction the robot follows; can be edited on the page")
+    parser.add_argument("--output", help="folder of the annotations (default: beside each video)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for this login")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Open the store, build the page, serve it until interrupted."""
+    from annotate.store import Store
+
+    auth = None
+    if arguments.auth is not None:
+        user, colon, password = arguments.auth.partition(":")
+        if not (user and colon and password):
+            raise ValueError(f"--auth is {arguments.auth!r}; write USER:PASSWORD")
+        auth = (user, password)
+    store = Store.open(arguments.video, arguments.task, arguments.output)
+    _refuse_busy_port(arguments.host, arguments.port)
+    if auth is None and arguments.host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            f"WARNING: ANYBODY WHO REACHES {arguments.host}:{arguments.port} CAN SEE THE VIDEOS AND CHANGE THE "
+            "ANNOTATIONS. ADD --auth USER:PASSWORD",
+            file=sys.stderr,
+        )
+
+    import uvicorn
+
+    from annotate.app import build_app
+
+    app = build_app(store, auth)
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    print(f"{len(store.episodes)} video(s); open http://{host}:{arguments.port} and stop with Ctrl+C", flush=True)
+    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+
+
+def _refuse_busy_port(host: str, port: int) -> None:
+    """Raise one clear error where uvicorn would log several lines."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"cannot listen on {host}:{port} ({error}); choose another --port or --host") from None
+
+
+if __name__ == "__main__":
+    run_command(make_parser(), main)

@@ -1,0 +1,120 @@
+"""Drafts: what a person has marked so far, finished or not, and its JSON form for the page and for the draft file.
+
+Knows the fields a person fills in; `dataset.annotation` says what a finished annotation must be. Does not know files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dataset.annotation import Annotation, Stage
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The state of one episode on the page.
+
+    Args:
+        task: The instruction the robot follows; may still be blank.
+        stages: See `dataset.Stage`.
+        success: Done, Not done, or None as long as nobody chose.
+        reason: Why it counts as done; optional.
+        final_progress: Percent that a failure reached; None as long as nobody said.
+    """
+
+    task: str
+    stages: tuple[Stage, ...] = ()
+    success: bool | None = None
+    reason: str = ""
+    final_progress: float | None = None
+
+    @classmethod
+    def from_annotation(cls, annotation: Annotation) -> Draft:
+        """Return the fields of a finished annotation that a person fills in."""
+        return cls(
+            task=annotation.task,
+            stages=annotation.stages,
+            success=annotation.success,
+            reason=annotation.reason or "",
+            final_progress=None if annotation.success else annotation.final_progress,
+        )
+
+    @classmethod
+    def from_document(cls, document: Any) -> Draft:
+        """Read the JSON form.
+
+        Raises:
+            ValueError: A key is missing, a value has the wrong type, or a stage is empty.
+        """
+        try:
+            success, final = document["success"], document["final_progress"]
+            if success not in (True, False, None):
+                raise ValueError(f"success is {success!r}; use true, false or null")
+            return cls(
+                task=_text(document["task"]).strip(),
+                stages=stages_from_rows(document["stages"]),
+                success=success,
+                reason=_text(document["reason"]).strip(),
+                final_progress=None if final is None or success else float(final),
+            )
+        except KeyError as error:
+            raise ValueError(f"the key {error} is missing") from None
+        except TypeError as error:
+            raise ValueError(f"a value has the wrong type ({error})") from None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form; stages as rows."""
+        return asdict(self) | {"stages": stages_to_rows(self.stages)}
+
+    def to_annotation(self, **video: Any) -> Annotation:
+        """Return the finished annotation.
+
+        Args:
+            video: The fields of `dataset.Annotation` that describe the video.
+
+        Raises:
+            ValueError: Something is still missing or wrong; the message says what and how to mend it.
+        """
+        final = 100.0 if self.success or self.success is None else self.final_progress
+        problems = []
+        if self.success is None:
+            problems.append("choose Done or Not done")
+        if final is None:
+            problems.append("say how many percent of the task were reached")
+        try:
+            annotation = Annotation(
+                task=self.task.strip(),
+                stages=self.stages,
+                success=self.success is not False,
+                reason=self.reason.strip() or None,
+                final_progress=0.0 if final is None else final,
+                **video,
+            )
+        except ValueError as error:
+            problems.insert(0, str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return annotation
+
+
+def stages_to_rows(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
+    """Return stages as JSON rows."""
+    return [asdict(stage) for stage in stages]
+
+
+def stages_from_rows(rows: Any) -> tuple[Stage, ...]:
+    """Read JSON rows; a `ValueError` names a row that is no stage."""
+    stages = []
+    for number, row in enumerate(rows, start=1):
+        for key in ("start", "end"):
+            if type(row[key]) is not int:
+                raise ValueError(f"stage {number}: {key} is {row[key]!r}; it must be a whole number of frames")
+        stages.append(Stage(_text(row["subtask"]), row["start"], row["end"], row["excluded"] is True))
+    return tuple(stages)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a text is {value!r}; it must be a string")
+    return value

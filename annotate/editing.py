@@ -1,0 +1,90 @@
+"""Edits of a list of stages: mark, split, move, remove, rename, exclude; each returns a new, still contiguous tuple.
+
+Knows stages and frame numbers only. Does not know files, the page or undo (the page keeps the earlier tuples).
+Stage numbers are 0-based positions in the tuple; messages count from 1 and name frames inclusively, as people do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dataset.annotation import Stage
+
+EXCLUDE_TEXT = "/delete"
+
+Stages = tuple[Stage, ...]
+
+
+def mark_end(stages: Stages, end: int, subtask: str, num_frames: int) -> Stages:
+    """Let a stage with the text `subtask` end at frame `end` (half-open).
+
+    After the last stage this appends one that starts where the last one ends; inside a stage it splits that stage,
+    and the text goes to the first part. The text "/delete" makes the stage an excluded one without a text.
+    """
+    if not 0 < end <= num_frames:
+        raise ValueError(f"a stage cannot end after frame {end - 1}; the video has frames 0 to {num_frames - 1}")
+    last_end = stages[-1].end if stages else 0
+    if end <= last_end:
+        return split(stages, end, subtask)
+    return (*stages, _stage(subtask, last_end, end))
+
+
+def split(stages: Stages, frame: int, subtask: str) -> Stages:
+    """Divide the stage around `frame`: the part before it gets the text `subtask`, the rest keeps its own."""
+    for number, stage in enumerate(stages):
+        if stage.end == frame:
+            raise ValueError(
+                f'stage {number + 1} "{stage.subtask}" already ends at frame {frame - 1}; edit its text, or choose '
+                "another frame"
+            )
+        if stage.start < frame < stage.end:
+            first = _stage(subtask, stage.start, frame)
+            return (*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :])
+    raise ValueError(f"frame {frame} lies inside no stage; choose a frame between the start and the end of one")
+
+
+def move_boundary(stages: Stages, number: int, end: int, num_frames: int) -> Stages:
+    """Let stage `number` end at frame `end` (half-open) and the next one start there; both keep a frame at least."""
+    stage = _at(stages, number)
+    last = num_frames if number == len(stages) - 1 else stages[number + 1].end - 1
+    if not stage.start < end <= last:
+        raise ValueError(
+            f'stage {number + 1} "{stage.subtask}" cannot end at frame {end - 1}; choose a frame from {stage.start} to '
+            f"{last - 1}, so that every stage keeps a frame"
+        )
+    moved = [*stages[:number], replace(stage, end=end)]
+    if number + 1 < len(stages):
+        moved.append(replace(stages[number + 1], start=end))
+    return (*moved, *stages[number + 2 :])
+
+
+def remove_boundary(stages: Stages, number: int) -> Stages:
+    """Take back the end of stage `number`: its frames join the next stage; the last stage becomes unmarked frames."""
+    stage = _at(stages, number)
+    if number == len(stages) - 1:
+        return stages[:number]
+    return (*stages[:number], replace(stages[number + 1], start=stage.start), *stages[number + 2 :])
+
+
+def rename(stages: Stages, number: int, subtask: str) -> Stages:
+    """Give stage `number` another text."""
+    return (*stages[:number], replace(_at(stages, number), subtask=subtask.strip()), *stages[number + 1 :])
+
+
+def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
+    """Leave stage `number` out of the samples, or take it in again; one without a text must be named first."""
+    stage = _at(stages, number)
+    if not excluded and not stage.subtask:
+        raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then take the stage in again")
+    return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
+
+
+def _at(stages: Stages, number: int) -> Stage:
+    if not 0 <= number < len(stages):
+        raise ValueError(f"there is no stage {number + 1}; {len(stages)} are marked, mark one first")
+    return stages[number]
+
+
+def _stage(subtask: str, start: int, end: int) -> Stage:
+    text = subtask.strip()
+    return Stage("", start, end, excluded=True) if text == EXCLUDE_TEXT else Stage(text, start, end)
