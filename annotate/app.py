@@ -30,6 +30,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: the page 
 import gradio as gr  # noqa: E402
 
 FLUSH_JS = "async (id) => { await document.getElementById('stage-timeline')?.editor?.flush(); return [id]; }"
+SCRIPTS = ("pictures.js", "drawing.js", "episode.js", "timeline.js", "keys.js")  # one scope, in this order
 PAGE_CSS = ".gradio-container { max-width: 1480px !important; padding: 10px 20px !important; }"
 
 
@@ -44,17 +45,13 @@ class StageTimeline(gr.HTML):
             value,
             html_template=_page_file("timeline.html"),
             css_template=_page_file("timeline.css"),
-            js_on_load=_page_file("pictures.js") + _page_file("drawing.js") + _page_file("timeline.js"),
+            js_on_load="".join(map(_page_file, SCRIPTS)),
             server_functions=server_functions,
             apply_default_css=False,
             elem_id="timeline",
             base=base,
             **options,
         )
-
-    def get_block_name(self) -> str:
-        """Name the component that the browser shall use."""
-        return "html"
 
 
 def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
@@ -99,7 +96,7 @@ def _build_page(store: Store) -> gr.Blocks:
             following = gr.Button(
                 "Next unlabelled", elem_id="next-unlabelled", scale=1, visible=len(store.episodes) > 1
             )
-        timeline = StageTimeline({"id": first}, _server_functions(store))
+        timeline = StageTimeline({"id": None}, _server_functions(store))
         check_button = gr.Button("Check and make samples", variant="primary", elem_id="check")
         report = gr.Textbox(label="What the check says", elem_id="report", lines=2, max_lines=14, visible=False)
         command = gr.Textbox(
