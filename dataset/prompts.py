@@ -15,6 +15,7 @@ PROMPT_VERSION = 1
 
 _ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
 _DONE_INTRO = "Image shows the final result."
+_ABSENT_INTRO = "Nothing of this task is visible."
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
 _PROGRESS_SENTENCE = re.compile(r"[^\n.]*<progress>[^<]*</progress>\s*\.?\s*$", re.IGNORECASE)
@@ -65,6 +66,11 @@ def build_completion(progress: float, remaining: tuple[str, ...], reason: str | 
         reasoning = f"{_DONE_INTRO}\n"
     number = "100" if progress == 100.0 else f"{progress:.2f}"
     return f"{reasoning}{_PROGRESS_INTRO}<progress>{number}%</progress>."
+
+
+def build_absent_completion() -> str:
+    """Return the answer to a question about a task of which the pictures show nothing."""
+    return f"{_ABSENT_INTRO}\n{_PROGRESS_INTRO}<progress>0.00%</progress>."
 
 
 def parse_answer(text: str) -> Answer:

@@ -19,6 +19,7 @@ from dataset.video import VideoReader
 
 HASH_BITS = 64
 CACHE_VERSION = 1
+STILL_BITS = 1  # hash bits by which frames of a still stretch may differ
 
 
 def frame_hashes(reader: VideoReader) -> np.ndarray:
@@ -40,6 +41,21 @@ def similarity_of_hashes(hashes: np.ndarray) -> np.ndarray:
 def frame_similarity(reader: VideoReader) -> np.ndarray:
     """Return `similarity_of_hashes(cached_hashes(reader))`: in O(frames), and without decoding when cached."""
     return similarity_of_hashes(cached_hashes(reader))
+
+
+def longest_still_run(hashes: np.ndarray) -> tuple[int, int]:
+    """Return first frame and length of the longest run of frames that all look like its first one.
+
+    Args:
+        hashes: Perceptual hashes, bool, shape (num_frames, bits).
+    """
+    best, first = (0, 0), 0
+    for index in range(len(hashes)):
+        if np.count_nonzero(hashes[index] != hashes[first]) > STILL_BITS:
+            first = index
+        if index - first + 1 > best[1]:
+            best = (first, index - first + 1)
+    return best
 
 
 def cached_hashes(reader: VideoReader) -> np.ndarray:
