@@ -220,8 +220,8 @@ def _check_still_stretches(demonstration: Demonstration) -> list[Finding]:
                 Finding(
                     "warning",
                     demonstration.path,
-                    f"frames {first} to {first + length - 1} look alike ({length / annotation.fps:.1f} s) but are taught "
-                    "rising progress; exclude them, or use data.labels=visual, which gives still pictures less",
+                    f"frames {first} to {first + length - 1} look alike ({length / annotation.fps:.1f} s) but are "
+                    "taught rising progress; exclude them, or use data.labels=visual, which gives still pictures less",
                     number,
                 )
             )
