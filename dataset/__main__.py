@@ -13,6 +13,7 @@ from dataclasses import asdict
 from dataset.budget import read_token_budget
 from dataset.check import Finding, check_files
 from dataset.cli import run_command
+from dataset.conversations import write_conversations
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
 from dataset.samples import build_sample_set, write_samples
@@ -81,6 +82,9 @@ def main(arguments: argparse.Namespace) -> int:
         write_samples(arguments.output, samples, data.window, demonstrations)
         directions = ", ".join(f"{count} {name}" for name, count in Counter(s.direction for s in samples).items())
         print(f"wrote {len(samples)} samples ({directions}) to {arguments.output}")
+    if arguments.export:
+        pictures = write_conversations(arguments.export, samples)
+        print(f"wrote {len(samples)} conversations and {pictures} pictures to {arguments.export}")
     if arguments.preview:
         shown = write_preview(arguments.preview, demonstrations, samples, data.labels)
         print(f"wrote {arguments.preview}: {shown} of {len(samples)} samples, as pictures")
