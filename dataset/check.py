@@ -28,7 +28,7 @@ from dataset.window import WindowSpec
 SHORT_STAGE_FRAMES = 3
 LONG_TAIL_SHARE = 0.5  # a "finished" tail of more of the video than this was probably not looked at
 STILL_SEC = 2.0  # a stage of which so long nothing moves
-ANNOTATOR_POINTS = 10.0  # mean difference of two people's labels, in points, from which they are said to disagree
+ANNOTATOR_POINTS = 5.0  # mean difference of two people's labels, in points, from which they are said to disagree
 
 
 @dataclass(frozen=True)

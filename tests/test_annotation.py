@@ -169,8 +169,8 @@ def test_a_file_tells_every_problem_with_its_place(video, tmp_path):
         "task": "the task text is empty; say what the robot shall do",
         "success": "success is 'yes'; it must be true or false",
         "stages[0].end": "stages[0].end is None; it must be a whole number of frames",
-        "stages[1].end": 'stage "lift" is empty: it starts at frame 30 and ends at frame 20 (the end is the frame after '
-        "its last one); give it at least one frame",
+        "stages[1].end": 'stage "lift" is empty: it starts at frame 30 and ends at frame 20 (the end is the frame '
+        "after its last one); give it at least one frame",
         "stages[2]": "stages[2] is 7; it must be a JSON object",
         "cameras[0].video": "the key 'video' is missing in cameras[0]",
         "cameras[0].fingerprint": "the key 'fingerprint' is missing in cameras[0]",
