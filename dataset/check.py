@@ -27,7 +27,8 @@ from dataset.window import WindowSpec
 
 SHORT_STAGE_FRAMES = 3
 LONG_TAIL_SHARE = 0.5  # a "finished" tail of more of the video than this was probably not looked at
-STILL_SEC = 2.0  # a stage of which so long nothing moves
+STILL_SEC = 2.0  # nothing moves for so long ...
+STILL_POINTS = 2.0  # ... while the label rises by more than this
 ANNOTATOR_POINTS = 5.0  # mean difference of two people's labels, in points, from which they are said to disagree
 
 
@@ -110,7 +111,7 @@ def check_demonstrations(
         curve = demonstration_curve(demonstration, labels) if pixels else label_curve(demonstration.annotation)
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
-            findings += _check_still_stretches(demonstration)
+            findings += _check_still_stretches(demonstration, curve, labels)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
     return findings + _check_together(demonstrations)
@@ -159,7 +160,7 @@ def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Find
         )
     if not annotation.success and annotation.measured_progress is None and tail > 0:
         warn(
-            f"the {tail} frames after the last stage of this failure are taught as {curve[-1]:.1f} %; is that so?",
+            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; is that so?",
             field="final_progress",
         )
     return findings
@@ -206,25 +207,21 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
     return findings
 
 
-def _check_still_stretches(demonstration: Demonstration) -> list[Finding]:
+def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labels: Labels) -> list[Finding]:
     """Warn of stages in which the picture stands still for long: near-duplicate frames with different labels."""
     annotation, findings = demonstration.annotation, []
-    if annotation.measured_progress is not None:
-        return []  # measured labels know that nothing moves
     hashes = cached_hashes(VideoReader(demonstration.video))
     for number, stage in _numbered(annotation.stages):
         first, length = longest_still_run(hashes[stage.start : stage.end])
-        if length >= STILL_SEC * annotation.fps:
-            first += stage.start
-            findings.append(
-                Finding(
-                    "warning",
-                    demonstration.path,
-                    f"frames {first} to {first + length - 1} look alike ({length / annotation.fps:.1f} s) but are "
-                    "taught rising progress; exclude them, or use data.labels=visual, which gives still pictures less",
-                    number,
-                )
+        first, last = stage.start + first, stage.start + first + length - 1
+        rise = curve[last] - curve[first]
+        if length >= STILL_SEC * annotation.fps and rise > STILL_POINTS:
+            remedy = "exclude them" if labels == "visual" else "exclude them, or let data.labels=visual give them less"
+            message = (
+                f"frames {first} to {last} look alike ({length / annotation.fps:.1f} s), but their labels rise by "
+                f"{rise:.1f} points; {remedy}"
             )
+            findings.append(Finding("warning", demonstration.path, message, number))
     return findings
 
 

@@ -61,10 +61,9 @@ def longest_still_run(hashes: np.ndarray) -> tuple[int, int]:
 def cached_hashes(reader: VideoReader) -> np.ndarray:
     """Return `frame_hashes` from the cache, filling it when it lacks this recording."""
     path = cache_folder() / f"{reader.fingerprint.replace(':', '-')}-phash{CACHE_VERSION}.npy"
-    if path.exists():
-        hashes = np.load(path)
-        if hashes.shape == (len(reader), HASH_BITS):
-            return hashes
+    hashes = _load(path)
+    if hashes is not None and hashes.shape == (len(reader), HASH_BITS):
+        return hashes
     hashes = frame_hashes(reader)
     buffer = io.BytesIO()
     np.save(buffer, hashes)
@@ -78,3 +77,11 @@ def cache_folder() -> Path:
     if folder:
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake"
+
+
+def _load(path: Path) -> np.ndarray | None:
+    """Return a cached array; None where there is none, or none that is whole."""
+    try:
+        return np.load(path)
+    except (OSError, EOFError, ValueError):
+        return None

@@ -83,7 +83,7 @@ def test_an_unlabelled_tail(video):
     (finding,) = findings(make_annotation(video, 8, 16))
     assert "24 of 40 frames lie after the last stage and are taught as 100 %" in finding.message
     failure = make_annotation(video, 10, 30, success=False, final_progress=50.0)
-    assert "10 frames after the last stage of this failure are taught as 50.0 %" in messages(failure)
+    assert "10 frame(s) after the last stage of this failure are taught as 50.0 %" in messages(failure)
 
 
 def test_demonstrations_of_one_task_should_agree(video):
@@ -140,8 +140,11 @@ def test_frames_that_look_alike(still_video, tmp_path):
     annotation = make_annotation(still_video, 10, 50)
     write_annotation(tmp_path / "a.json", replace(annotation, video=str(still_video)))
     _, (finding,) = check_files([tmp_path / "a.json"])
-    assert "frames 20 to 44 look alike (2.5 s) but are taught rising progress" in finding.message
+    assert "frames 20 to 44 look alike (2.5 s), but their labels rise by 37.5 points" in finding.message  # 62.5 * 24 / 40
     assert finding.stage == 2
+    failed = replace(annotation, video=str(still_video), success=False, final_progress=0.0)
+    write_annotation(tmp_path / "a.json", failed)
+    assert not any("look alike" in finding.message for finding in check_files([tmp_path / "a.json"])[1])
 
 
 def test_the_longest_still_run():
@@ -161,6 +164,7 @@ def test_image_tokens_are_counted_as_the_image_processor_does():
     assert read_token_budget({"image": {"max_pixels": 4096}}).max_pixels == 4096
 
 
+@pytest.mark.slow
 def test_image_tokens_agree_with_the_real_processor():
     processor = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
     rng = np.random.default_rng(0)
