@@ -10,6 +10,7 @@ index, seeks to the keyframe before a frame and decodes until that frame's PTS.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ class VideoReader:
 
     def _decode(self, wanted: Sequence[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
         """Decode rising indices: seek where that skips more than a few frames between here and the next one wanted."""
-        pts, keyframes, reached = self._index.pts, self._index.keyframes, -1
+        pts, keyframes = self._index.pts, self._index.keyframes
+        reached = -1 if self._index.whole else -1 - SEEK_GAIN
         decoder = _ForwardDecoder(self.path, self._index)
         try:
             for index in wanted:
@@ -183,7 +185,7 @@ class VideoReader:
         except ValueError as error:
             raise VideoError(f"video {self.path}: {error}") from None
         numbers = list(range(len(self._images)))
-        return _Index(numbers, numbers, time_base, timed=True)
+        return _Index(numbers, numbers, time_base)
 
     def _read_images(self, wanted: Iterable[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
         for index in wanted:
@@ -223,12 +225,14 @@ class _Index:
     """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit.
 
     A stream without times (raw H.264) is counted: `timed` is False, PTS are frame numbers, it is read from the start.
+    A cut out of a longer stream may begin with frames that nothing decodes: `whole` is False, they are left out.
     """
 
     pts: list[int]
     keyframes: list[int]
     time_base: Fraction
-    timed: bool
+    timed: bool = True
+    whole: bool = True
 
 
 class _ForwardDecoder:
@@ -288,7 +292,8 @@ def _index(path: Path) -> _Index:
         raise VideoError(f"video {path}: the file is empty; copy or record it again")
     pts: set[int] = set()
     keyframes: set[int] = set()
-    timed = True
+    opening: int | None = None  # PTS of the packet that the file begins with: a keyframe, shown first, if it is whole
+    timed = whole = True
     try:
         with _open(path) as container:
             if not container.streams.video:
@@ -300,6 +305,8 @@ def _index(path: Path) -> _Index:
                 if packet.pts is None:
                     timed = False
                     break
+                opening = packet.pts if opening is None else opening
+                whole = whole and bool(pts or packet.is_keyframe) and packet.pts >= opening
                 pts.add(packet.pts)
                 if packet.is_keyframe:
                     keyframes.add(packet.pts)
@@ -307,6 +314,9 @@ def _index(path: Path) -> _Index:
                 time_base = stream.time_base
         if not timed:
             pts, keyframes, time_base = _count_frames(path)
+        elif not whole:
+            first = _first_decoded(path)
+            pts = {at for at in pts if at >= first}
     except FFmpegError as error:
         raise VideoError(
             f"video {path}: cannot be decoded ({error.strerror or error}); if it plays elsewhere, re-encode it with "
@@ -315,7 +325,22 @@ def _index(path: Path) -> _Index:
     if not pts:
         raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
     shown = sorted(pts)
-    return _Index(shown, sorted(keyframes) or [shown[0]], time_base, timed)
+    return _Index(shown, sorted(keyframes) or [shown[0]], time_base, timed, whole)
+
+
+def _first_decoded(path: Path) -> float:
+    """Return the PTS of the first frame that a decoder gives; infinity when it gives none."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError:  # it refers to frames before the cut
+                continue
+            times = [frame.pts for frame in frames if frame.pts is not None]
+            if times:
+                return min(times)
+    return math.inf
 
 
 def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:

@@ -91,6 +91,24 @@ def test_trim_without_encoding_leaves_an_edit_list(tmp_path, video):
     check_against_sequential_decoding(path, list(range(17, 40)))
 
 
+@pytest.mark.parametrize("skipped", [4, 10, 12])
+@pytest.mark.parametrize("name", ["H.264, B-frames", "H.264, open GOP", "HEVC, open GOP", "MPEG-2 program stream"])
+def test_recordings_that_begin_inside_a_group(tmp_path, name, skipped):
+    """What a live stream's recorder writes: packets before the first keyframe decode to nothing and are no frames."""
+    codec, _, options = CODECS[name]
+    whole, path = write_video(tmp_path / "whole.ts", 50, codec, **options), tmp_path / "cut.ts"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size and number >= skipped:
+                packet.stream = copy
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        shown = [number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert 0 < shown[0] <= 36 and shown[-1] == 49
+    check_against_sequential_decoding(path, shown)
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotated_videos_are_shown_upright(tmp_path, degrees):
     """A phone held sideways: the picture is stored turned, and the file says by how much to turn it back."""
