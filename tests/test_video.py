@@ -12,7 +12,8 @@ from material import ROOT, number_of, numbered_frame, write_video
 from PIL import Image
 
 from dataset.fingerprint import edge_fingerprint
-from dataset.video import VideoError, VideoReader, _ForwardDecoder, fingerprint, has_fingerprint
+from dataset.stream import ForwardDecoder
+from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
 
 CODECS = {
     "H.264, B-frames": ("libx264", ".mp4", {"g": "12", "bf": "3"}),
@@ -134,13 +135,13 @@ def test_frames_keep_order_and_repeats(video):
 
 def test_every_group_of_pictures_is_decoded_once(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, g="10", bf="2", **{"x264-params": "scenecut=0"})
-    reader, decoded, begin = VideoReader(path), [], _ForwardDecoder._begin
+    reader, decoded, begin = VideoReader(path), [], ForwardDecoder._begin
 
     def counting_begin(self) -> None:
         begin(self)
         self._frames = (decoded.append(frame.pts) or frame for frame in self._frames)
 
-    monkeypatch.setattr(_ForwardDecoder, "_begin", counting_begin)
+    monkeypatch.setattr(ForwardDecoder, "_begin", counting_begin)
     reader.frames(np.random.default_rng(1).permutation(60))
     assert len(decoded) == len(set(decoded)) == 60
     decoded.clear()
