@@ -162,7 +162,8 @@ def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Find
         )
     if not annotation.success and annotation.measured_progress is None and tail > 0:
         warn(
-            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; is that so?",
+            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; "
+            "change final_progress if they show another state",
             field="final_progress",
         )
     return findings
@@ -204,7 +205,7 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
                 next(number for number, stage in _numbered(annotation.stages) if _plain(stage.subtask) == text),
                 "subtask",
             )
-    if len(annotation.kept_stages) == 1:
+    if annotation.success and len(annotation.kept_stages) == 1:
         warn("there is one stage only; two or more give a far better curve", 1)
     return findings
 
