@@ -11,13 +11,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on busy cores more threads are several times slower
 
 import pytest
-from hypothesis import settings
 from material import NANO, make_annotation, write_video
 
 from dataset.annotation import write_annotation
-
-settings.register_profile("busy machine", deadline=None)  # an example may take long when others use the cores
-settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
