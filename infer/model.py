@@ -106,7 +106,7 @@ class ProgressModel:
         tokenizer: Its tokenizer with the chat template.
         image_processor: Its image processor.
         progress_config: How the adapter was trained; None without one.
-        base_name: Hub id or path of the base model.
+        base_name: Hub id (with its `@revision` where one was asked for) or path of the base model.
     """
 
     def __init__(
@@ -138,19 +138,21 @@ class ProgressModel:
         device: str | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        load_in_4bit: bool = False,
     ) -> ProgressModel:
         """Load a base model, or with `use_lora` an adapter folder and the base it was trained on.
 
         Args:
-            model_path: Base model (hub id or folder); with `use_lora` the adapter folder.
+            model_path: Base model (hub id, `id@revision` or folder); with `use_lora` the adapter folder.
             use_lora: Whether `model_path` is an adapter. It changes nothing else.
             base_model: Base to use in place of the one named in the adapter.
             torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
             device: Torch device; the GPU when there is one.
             min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
+            load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
 
         Raises:
-            ModelError: The folder is of the other kind, or the base cannot be found.
+            ModelError: The folder is of the other kind, the base cannot be found, or 4 bits are not to be had here.
         """
         progress_config = None
         base_name = model_path
@@ -163,13 +165,28 @@ class ProgressModel:
             raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = _resolve_dtype(torch_dtype, device)
-        model, tokenizer, image_processor = _load_base(base_name, dtype, min_pixels, max_pixels)
-        if use_lora:
-            from peft import PeftModel
+        quantization = _four_bits(device, dtype) if load_in_4bit else {}
+        model, tokenizer, image_processor = _load_base(base_name, dtype, min_pixels, max_pixels, **quantization)
+        if not load_in_4bit:  # bitsandbytes has put it on the GPU already
+            model.to(device)
+        base = cls(model.eval(), tokenizer, image_processor, base_name)
+        return base.with_adapter(model_path, progress_config) if use_lora else base
 
-            model = PeftModel.from_pretrained(model, model_path)
-        model.to(device).eval()
-        return cls(model, tokenizer, image_processor, base_name, progress_config)
+    def with_adapter(self, folder: str | Path, progress_config: ProgressConfig | None = None) -> ProgressModel:
+        """Return this base with the adapter of a folder on it; its pixel budget stays as loaded.
+
+        PEFT puts its layers into the base's own modules: `model.unload()` gives the base back.
+        """
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(self.model, str(folder)).to(self.device).eval()
+        config = progress_config or ProgressConfig.read(folder)
+        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, config)
+
+    @property
+    def revision(self) -> str | None:
+        """Commit of the hub that the base was loaded from; None for a folder."""
+        return getattr(self.base.config, "_commit_hash", None) or split_revision(self.base_name)[1]
 
     @property
     def device(self) -> torch.device:
@@ -263,6 +280,11 @@ class ProgressModel:
             inputs["labels"] = labels.to(self.device)
         return inputs
 
+    def sample_length(self, prompt: str, completion: str, image_tokens: Sequence[int]) -> int:
+        """Return the tokens of one training sample: prompt, answer and, per image of its window, its visual tokens."""
+        text = len(self._tokenize_prompt(prompt, len(image_tokens))) - len(image_tokens)
+        return text + sum(image_tokens) + len(self._tokenize_completion(completion))
+
     def _tokenize_prompt(self, prompt: str, num_images: int) -> list[int]:
         """Render one user turn (images, then text) and open the assistant's; one image token per image."""
         key = (prompt, num_images)
@@ -301,6 +323,34 @@ def resolve_model_name(name: str) -> str:
     return name
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    model_id, _, revision = name.rpartition("@")
+    return model_id, revision
+
+
+def _four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what `from_pretrained` needs for a base in 4 bits (NF4, double quantization, as in QLoRA)."""
+    from importlib.util import find_spec
+
+    if not device.startswith("cuda"):
+        raise ModelError(f"load_in_4bit is set, but the device is {device}; 4 bits need an NVIDIA GPU, leave it out")
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("load_in_4bit needs the package bitsandbytes; `pip install bitsandbytes`, or leave it out")
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["visual", "lm_head"],
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
 def _resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     if torch_dtype == "auto":
         return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
@@ -318,18 +368,23 @@ def _base_of_adapter(adapter: str) -> str:
             else "name the folder that `python -m train` wrote"
         )
         raise ModelError(f"{adapter} holds no LoRA adapter ({ADAPTER_WEIGHTS} is missing); {hint}")
-    base_name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    base_name, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not base_name:
         raise ModelError(f"{path} names no base model; give one with --base_model")
-    return base_name
+    return f"{base_name}@{revision}" if revision else base_name
 
 
-def _load_base(base_name: str, dtype: torch.dtype, min_pixels: int | None, max_pixels: int | None):
-    resolved = resolve_model_name(base_name)
+def _load_base(base_name: str, dtype: torch.dtype, min_pixels: int | None, max_pixels: int | None, **quantization: Any):
+    name, revision = split_revision(base_name)
+    revision = revision or "main"
+    resolved = resolve_model_name(name)
     try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(resolved, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(resolved)
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(resolved)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(
+            resolved, dtype=dtype, revision=revision, **quantization
+        )
+        tokenizer = AutoTokenizer.from_pretrained(resolved, revision=revision)
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(resolved, revision=revision)
     except (OSError, ValueError) as error:
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
