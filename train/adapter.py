@@ -59,6 +59,8 @@ def save_adapter(model: ProgressModel, folder: Path, recipe: Recipe, data: Train
     name, _ = split_revision(recipe.model)
     for config in model.model.peft_config.values():
         config.base_model_name_or_path, config.revision = name, model.revision
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)  # the same file for the same run
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}

@@ -99,8 +99,8 @@ def _evaluation(recipe: Recipe, summary: dict[str, Any]) -> str:
         return ""
     if recipe.evaluation.held_out_share:
         where = (
-            f"on {recipe.evaluation.held_out_share:.0%} of every stage's frames, held out of the training demonstrations "
-            "(their neighbours were trained on)"
+            f"on {recipe.evaluation.held_out_share:.0%} of every stage's frames, held out of the training "
+            "demonstrations (their neighbours were trained on)"
         )
     else:
         where = f"on {len(recipe.evaluation.annotations)} episode(s) that were not trained on"

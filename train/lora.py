@@ -47,7 +47,7 @@ def train_lora(
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint; where there is none, start; where the adapter is
             complete, return it.
-        base: The base model, loaded already as the recipe says; it is free of adapters again afterwards.
+        base: The base model, loaded already as the recipe says; `train.adapter.bare_base` makes it bare again.
 
     Returns:
         The adapter folder.
@@ -95,6 +95,7 @@ def train_lora(
             "samples": len(data.samples),
             "mean_loss": round(result.training_loss, 4) if checkpoint is None else None,
             "base_revision": model.revision,
+            "torch_dtype": str(model.base.dtype).removeprefix("torch."),
             "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
             "evaluations": evaluations(trainer.state.log_history),
             "best_step": trainer.state.best_global_step,
@@ -146,12 +147,12 @@ def make_trainer(
 def make_collator(
     recipe: Recipe, model: ProgressModel, samples: Sequence[VqaSample], sft_config: Any
 ) -> WindowCollator:
-    """Prepare every frame once: vision features, or pixels where the vision tower learns and must encode in the step."""
+    """Prepare every frame once: vision features, or pixels where the vision tower learns and encodes in the step."""
     learning = [name for name, weight in model.model.named_parameters() if weight.requires_grad and ".visual." in name]
     if learning:
         print(
-            f"LoRA reaches the vision tower ({len(learning)} weights, {learning[0]} first): images are encoded in every "
-            "step, which takes several times as long as the language model alone"
+            f"LoRA reaches the vision tower ({len(learning)} weights, {learning[0]} first): images are encoded in "
+            "every step, which takes several times as long as the language model alone"
         )
     share = Share(sft_config.local_process_index, local_processes(sft_config))
     frames = prepare_frames(model, needed_frames(samples), recipe.features, bool(learning), share)

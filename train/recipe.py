@@ -128,12 +128,13 @@ class Recipe:
                 "data.samples alone does not say where the stages are"
             )
 
-    def for_task(self, task: str, annotations: Sequence[str]) -> Recipe:
-        """Return the run of one task of a batch: its annotations, and a folder of its own under `sft.output_dir`."""
+    def for_task(self, task: str, annotations: Sequence[str], judged: Sequence[str]) -> Recipe:
+        """Return the run of one task of a batch: its episodes, and a folder of its own under `sft.output_dir`."""
         slug = re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")[:60] or "task"
         return replace(
             self,
             data=replace(self.data, annotations=tuple(annotations)),
+            evaluation=replace(self.evaluation, annotations=tuple(judged)),
             sft={**self.sft, "output_dir": str(Path(self.sft["output_dir"]) / slug)},
         )
 
