@@ -74,11 +74,12 @@ def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             ("share", (("eval_parse_rate", "answers with a percentage", _ADAPTER),)),
         ]
     figure, axes = _figure(1, len(panels), width=4.2 * len(panels), height=2.9)
+    last_step = max((row.get("step", 0) for row in rows), default=0)
     for axis, (unit, lines) in zip(axes[0], panels, strict=True):
         for key, label, colour in lines:
             points = [(row["step"], row[key]) for row in rows if row.get(key) is not None and "step" in row]
             axis.plot(*zip(*points, strict=True) if points else ([], []), color=colour, marker=".", label=label)
-        axis.set(xlabel="step", ylabel=unit)
+        axis.set(xlabel="step", ylabel=unit, xlim=(-0.02 * last_step, 1.02 * max(last_step, 1)))
         axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderpad=0)
         if unit == "share":
             axis.set_ylim(-0.03, 1.03)
