@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from dataset.cli import run_command
 
@@ -41,6 +42,9 @@ def main(arguments: argparse.Namespace) -> None:
     """Read the recipe, train, say where the adapter is."""
     from train.recipe import read_recipe
 
+    if int(os.environ.get("RANK", 0)):  # one of several processes: the first one speaks
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
     recipe = read_recipe(arguments.config, arguments.overrides)
     if arguments.dry_run:
         from train.cost import estimate_cost, format_cost
@@ -55,8 +59,6 @@ def main(arguments: argparse.Namespace) -> None:
         from train.lora import train_lora
 
         folders = [train_lora(recipe, arguments.overwrite, arguments.resume)]
-    if int(os.environ.get("RANK", 0)):
-        return
     for folder in folders:
         print(f"adapter: {folder}")
     print(

@@ -84,14 +84,21 @@ def token_counts(model: ProgressModel, samples: Sequence[VqaSample], image_token
     ]
 
 
-def refuse_long_samples(
-    samples: Sequence[VqaSample], counts: Sequence[int], image_tokens: Mapping[str, int], limit: int, origin: str
-) -> None:
-    """Refuse samples above `limit` tokens before the first step: cutting one would cut image tokens.
+def refuse_long_samples(model: ProgressModel, samples: Sequence[VqaSample], max_length: int | None) -> None:
+    """Refuse samples that are too long before the first step: cutting one would cut image tokens.
+
+    Args:
+        model: Tokenizer, chat template, pixel budget.
+        samples: The samples.
+        max_length: Most tokens of a sample; None takes what the base can read.
 
     Raises:
-        ValueError: The longest sample is too long; the message has its numbers and what to lower.
+        ValueError: A sample is too long; the message has the numbers of the longest and what to lower.
     """
+    limit = max_length or model.base.config.text_config.max_position_embeddings
+    origin = "sft.max_length" if max_length else "the base's own limit"
+    image_tokens = image_token_counts(model, needed_frames(samples))
+    counts = token_counts(model, samples, image_tokens)
     longest = max(range(len(samples)), key=lambda number: counts[number])
     if counts[longest] <= limit:
         return

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig
 from trl import SFTConfig
 
@@ -38,6 +39,7 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
     sft = {
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_nan_inf_filter": False,
+        "use_cpu": not torch.cuda.is_available(),  # several processes without a GPU find each other only if told
         "run_name": _run_name(Path(recipe.sft["output_dir"])),
         **recipe.sft,
         **_forced(recipe, folder),

@@ -81,10 +81,9 @@ def estimate_cost(recipe: Recipe) -> Cost:
         full_config = build_configs(replace(recipe, sft={**recipe.sft, "report_to": "none"}), Path(folder))[1]
         lora_config, sft_config = build_configs(short, Path(folder))
         model = load_base(recipe, sft_config)
+        refuse_long_samples(model, data.samples, recipe.sft.get("max_length"))
         image_tokens = image_token_counts(model, needed_frames(data.samples))
         counts = token_counts(model, data.samples, image_tokens)
-        limit = recipe.sft.get("max_length") or model.base.config.text_config.max_position_embeddings
-        refuse_long_samples(data.samples, counts, image_tokens, limit, "sft.max_length")
         per_step = sft_config.per_device_train_batch_size * sft_config.gradient_accumulation_steps
         wanted = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
         chosen = [data.samples[round(i * (len(data.samples) - 1) / max(wanted - 1, 1))] for i in range(wanted)]

@@ -8,6 +8,7 @@ Knows the order of things; each of them is in a file of its own.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,9 +24,9 @@ from dataset.samples import VqaSample
 from infer.metrics import METRICS
 from infer.model import ProgressModel
 from train.adapter import check_reload, save_adapter, take_probes, write_summary
-from train.collate import WindowCollator, image_token_counts, needed_frames, refuse_long_samples, token_counts
+from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import CurveFiles, report_adapter, write_log
+from train.curves import TRAINING_LOG, CurveFiles, report_adapter, write_log
 from train.evaluation import read_episodes
 from train.features import Share, prepare_frames
 from train.guards import LearningGuard, StopAndKeep, base_checksums, memory_explained
@@ -57,22 +58,20 @@ def train_lora(
         KeyboardInterrupt: A signal stopped the run; its checkpoint is kept for `resume`.
     """
     started = time.monotonic()
-    run = RunFolder(recipe.sft["output_dir"])
-    if run.already_complete() and resume:
-        print(f"{run.output} is complete; nothing to resume")
-        return run.output
-    run.check(overwrite, resume)
+    run = RunFolder(recipe.sft["output_dir"], writes=os.environ.get("RANK", "0") == "0")
     lora_config, sft_config = build_configs(recipe, run.partial)
+    with sft_config.main_process_first(desc="earlier runs"):
+        if run.already_complete() and resume:
+            print(f"{run.output} is complete; nothing to resume")
+            return run.output
+        run.check(overwrite, resume)
     data = read_training_data(recipe)
     model = base or load_base(recipe, sft_config)
     base_before = base_checksums(model.model)
-    limit = recipe.sft.get("max_length") or model.base.config.text_config.max_position_embeddings
-    origin = "sft.max_length" if recipe.sft.get("max_length") else "the base's own limit"
-    image_tokens = image_token_counts(model, needed_frames(data.samples))
-    refuse_long_samples(data.samples, token_counts(model, data.samples, image_tokens), image_tokens, limit, origin)
+    refuse_long_samples(model, data.samples, recipe.sft.get("max_length"))
 
     with sft_config.main_process_first(desc="run folder"):
-        checkpoint = run.open(recipe, resume) if sft_config.process_index == 0 else run.last_checkpoint()
+        checkpoint = run.open(recipe, resume)
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
     with run.filled(), memory_explained(recipe):
@@ -87,23 +86,26 @@ def train_lora(
             raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step}; go on with --resume")
 
         model.model.eval()
-        save_adapter(model, run.partial, recipe, data)
-        write_log(run.partial / "training_log.jsonl", trainer.state.log_history)
-        probes = take_probes(model, collator, data.samples)
         figures = {
             "steps": trainer.state.global_step,
             "samples": len(data.samples),
             "mean_loss": round(result.training_loss, 4) if checkpoint is None else None,
             "base_revision": model.revision,
             "torch_dtype": str(model.base.dtype).removeprefix("torch."),
+            "processes": sft_config.world_size,
             "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
             "evaluations": evaluations(trainer.state.log_history),
             "best_step": trainer.state.best_global_step,
             "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
         }
-        figures["reload_logit_difference"] = check_reload(model, base_before, probes, collator, run.partial)
-        seconds = round(time.monotonic() - started, 1)
-        write_summary(run.partial, recipe, data, {"seconds": seconds, **figures})
+        if run.writes:
+            save_adapter(model, run.partial, recipe, data)
+            write_log(run.partial / TRAINING_LOG, trainer.state.log_history)
+            probes = take_probes(model, collator, data.samples)
+            figures["reload_logit_difference"] = check_reload(model, base_before, probes, collator, run.partial)
+            figures["seconds"] = round(time.monotonic() - started, 1)
+            write_summary(run.partial, recipe, data, figures)
+    trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)
     return run.output
 
@@ -163,8 +165,6 @@ def make_collator(
 
 def local_processes(sft_config: Any) -> int:
     """Return how many processes of this run share the machine, and so the feature cache."""
-    import os
-
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if sft_config.world_size > 1 else 1
 
 

@@ -31,22 +31,23 @@ class RunFolder:
 
     Args:
         output: The adapter folder, `sft.output_dir`.
+        writes: Whether this process keeps the folder; False in all processes of a run but the first.
 
     Attributes:
         output: The adapter folder.
         partial: Where the run writes until it is complete.
     """
 
-    def __init__(self, output: str | Path) -> None:
-        self.output = Path(output)
+    def __init__(self, output: str | Path, writes: bool = True) -> None:
+        self.output, self.writes = Path(output), writes
         self.partial = self.output.with_name(self.output.name + ".partial")
         self._earlier = self.output.with_name(self.output.name + ".earlier")
 
     def already_complete(self) -> bool:
         """Finish a swap that was interrupted; return whether the adapter is there and nothing is left to do."""
-        if (self.partial / TRAIN_SUMMARY).exists():
+        if self.writes and (self.partial / TRAIN_SUMMARY).exists():
             self._swap_in()
-        elif self._earlier.exists() and not self.output.exists():
+        elif self.writes and self._earlier.exists() and not self.output.exists():
             self._earlier.rename(self.output)
         return self.output.exists() and not self.partial.exists()
 
@@ -54,7 +55,7 @@ class RunFolder:
         """Refuse to replace an adapter or an interrupted run in silence."""
         if overwrite and resume:
             raise ValueError("--overwrite starts over and --resume continues; give one of them")
-        if overwrite or resume:
+        if overwrite or resume or not self.writes:
             return
         if self.output.exists():
             raise ValueError(
@@ -67,6 +68,8 @@ class RunFolder:
 
     def open(self, recipe: Recipe, resume: bool) -> Path | None:
         """Make the folder ready and return the checkpoint to continue from; None starts at the first step."""
+        if not self.writes:
+            return self.last_checkpoint()
         if resume and (self.partial / RECIPE_FILE).exists():
             self._refuse_another_recipe(recipe)
         else:
@@ -89,9 +92,11 @@ class RunFolder:
         try:
             yield
         except BaseException:
-            if self.last_checkpoint() is None:
+            if self.writes and self.last_checkpoint() is None:
                 shutil.rmtree(self.partial, ignore_errors=True)
             raise
+        if not self.writes:
+            return
         for folder in self._checkpoints():
             shutil.rmtree(folder)
         self._swap_in()
