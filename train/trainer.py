@@ -29,6 +29,9 @@ class ProgressTrainer(SFTTrainer):
     def __init__(self, read_held_out: Callable[[], Sequence[EpisodeReading]] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._read_held_out = read_held_out
+        # Qwen3-VL's own loss can't take the number of answer tokens, TRL's can: with it the loss is the mean over all
+        # tokens of a step, however they are split into processes and accumulated batches
+        self.model_accepts_loss_kwargs = True
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Read the held-out episodes and return their mean metrics as `eval_NAME`; an undefined one is nan."""
