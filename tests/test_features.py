@@ -38,7 +38,9 @@ def test_disk_and_memory_hold_the_same_features(nano, needed, tmp_path, encoded)
     disk = prepare_frames(nano, needed, on_disk(tmp_path))
     assert set(memory) == set(disk) == {(video, i) for video, indices in needed.items() for i in indices}
     for key, one in memory.items():
-        torch.testing.assert_close(disk[key].values, one.values, rtol=1e-5, atol=1e-4)  # groups differ, so the last bits do
+        torch.testing.assert_close(
+            disk[key].values, one.values, rtol=1e-5, atol=1e-4
+        )  # groups differ, so the last bits do
         assert disk[key].grid_thw == one.grid_thw
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -54,7 +56,7 @@ def test_the_next_run_encodes_nothing_again(nano, needed, tmp_path, encoded):
 
 def test_a_killed_run_leaves_whole_groups_and_the_same_bits(nano, needed, tmp_path, monkeypatch):
     whole = prepare_frames(nano, needed, on_disk(tmp_path / "whole"))
-    real, groups = train.features._prepare, []
+    real, groups = train.features.prepare_group, []
 
     def dying(model, frames, as_pixels):
         groups.append(len(frames))
@@ -62,10 +64,10 @@ def test_a_killed_run_leaves_whole_groups_and_the_same_bits(nano, needed, tmp_pa
             raise KeyboardInterrupt
         return real(model, frames, as_pixels)
 
-    monkeypatch.setattr(train.features, "_prepare", dying)
+    monkeypatch.setattr(train.features, "prepare_group", dying)
     with pytest.raises(KeyboardInterrupt):
         prepare_frames(nano, needed, on_disk(tmp_path / "cut"))
-    monkeypatch.setattr(train.features, "_prepare", real)
+    monkeypatch.setattr(train.features, "prepare_group", real)
     cut = prepare_frames(nano, needed, on_disk(tmp_path / "cut"))
     assert all(torch.equal(cut[key].values, whole[key].values) for key in whole)
 

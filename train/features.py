@@ -77,7 +77,7 @@ def prepare_frames(
     """
     share = share or Share()
     first_video, frames = next(iter(needed.items()))
-    probe = _prepare(model, VideoReader(first_video).frames([min(frames)]), as_pixels)[0]
+    probe = prepare_group(model, VideoReader(first_video).frames([min(frames)]), as_pixels)[0]
     total = sum(map(len, needed.values()))
     size = total * probe.values.numel() * probe.values.element_size()  # exact for videos of one shape
     in_memory = share.count == 1 and size <= section.memory_gb * 1e9
@@ -146,7 +146,7 @@ class _VideoOnDisk:
         self._path = base.with_suffix(".values")
         shape_file = base.with_suffix(".json")
         if not shape_file.exists():
-            probe = _prepare(model, reader.frames([0]), as_pixels)[0]
+            probe = prepare_group(model, reader.frames([0]), as_pixels)[0]
             description |= {
                 "shape": [len(reader), *probe.values.shape],
                 "stored_as": str(probe.values.dtype),
@@ -197,11 +197,12 @@ def _groups(
         if aligned:
             group = [index for index in group if index // GROUP == group[0] // GROUP]
         pixels = np.stack([next(frames)[1] for _ in group])
-        yield group, _prepare(model, pixels, as_pixels)
+        yield group, prepare_group(model, pixels, as_pixels)
         position += len(group)
 
 
-def _prepare(model: ProgressModel, frames: np.ndarray, as_pixels: bool) -> list[PreparedFrame]:
+def prepare_group(model: ProgressModel, frames: np.ndarray, as_pixels: bool) -> list[PreparedFrame]:
+    """Encode (or with `as_pixels` only preprocess) RGB uint8 frames, shape (T, H, W, 3), together."""
     if not as_pixels:
         return [
             PreparedFrame(torch.stack([one.embedding, *one.deepstack]).cpu(), one.grid_thw)
