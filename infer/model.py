@@ -163,13 +163,15 @@ class ProgressModel:
             max_pixels = max_pixels or progress_config.max_pixels
         elif (Path(model_path) / ADAPTER_WEIGHTS).exists():
             raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
+        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model (`python -m train.merge`)
+            progress_config = ProgressConfig.read(model_path)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = _resolve_dtype(torch_dtype, device)
         quantization = _four_bits(device, dtype) if load_in_4bit else {}
         model, tokenizer, image_processor = _load_base(base_name, dtype, min_pixels, max_pixels, **quantization)
         if not load_in_4bit:  # bitsandbytes has put it on the GPU already
             model.to(device)
-        base = cls(model.eval(), tokenizer, image_processor, base_name)
+        base = cls(model.eval(), tokenizer, image_processor, base_name, progress_config)
         return base.with_adapter(model_path, progress_config) if use_lora else base
 
     def with_adapter(self, folder: str | Path, progress_config: ProgressConfig | None = None) -> ProgressModel:

@@ -40,7 +40,7 @@ def test_disk_and_memory_hold_the_same_features(nano, needed, tmp_path, encoded)
     for key, one in memory.items():
         torch.testing.assert_close(
             disk[key].values, one.values, rtol=1e-5, atol=1e-4
-        )  # groups differ, so the last bits do
+        )  # other groups
         assert disk[key].grid_thw == one.grid_thw
     assert not list(tmp_path.rglob("*.tmp"))
 

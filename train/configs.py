@@ -67,6 +67,8 @@ def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:
     for key, value in forced.items():
         if recipe.sft.get(key, value) != value:
             raise ValueError(f"recipe: `sft.{key}` is {recipe.sft[key]!r}; it must be {value!r} here, leave it out")
+    if recipe.sft.get("fsdp") and not torch.cuda.is_available():
+        raise ValueError("recipe: sft.fsdp needs GPUs (accelerate would train unsharded here); leave it out on CPUs")
     # a sample above sft.max_length is an error of ours before the first step; TRL would cut its image tokens
     return {**forced, "max_length": None, "output_dir": str(folder)}
 
@@ -113,7 +115,7 @@ def _choose_reports(sft: dict[str, Any]) -> None:
         os.environ.setdefault("WANDB_MODE", "offline")
     if os.environ.get("WANDB_MODE") == "offline":
         where = Path(os.environ.get("WANDB_DIR", "."), "wandb").resolve()
-        print(f"no wandb login: logging offline to {where} (upload later with `wandb sync`)")
+        print(f"wandb without a login: logging offline to {where} (upload later with `wandb sync`)")
 
 
 def _wandb_login() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.integrations import TensorBoardCallback
 from trl import SFTTrainer
 
 from infer.errors import ModelError
@@ -32,6 +33,9 @@ class ProgressTrainer(SFTTrainer):
         # Qwen3-VL's own loss can't take the number of answer tokens, TRL's can: with it the loss is the mean over all
         # tokens of a step, however they are split into processes and accumulated batches
         self.model_accepts_loss_kwargs = True
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+                callback.logging_dir = str(self.run_folder / "tensorboard")  # its own choice names this machine
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Read the held-out episodes and return their mean metrics as `eval_NAME`; an undefined one is nan."""
