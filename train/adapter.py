@@ -50,18 +50,31 @@ class Probes:
     samples: list[VqaSample]
 
 
-def save_adapter(model: ProgressModel, folder: Path, recipe: Recipe, data: TrainingData) -> None:
+def save_adapter(
+    model: ProgressModel,
+    folder: Path,
+    recipe: Recipe,
+    data: TrainingData,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write PEFT's adapter, tokenizer, window rule, pixel budget, prompt version and samples.
 
     The base is named as the recipe names it (a hub id with its revision, or a relative path), not by a path of this
     machine.
+
+    Args:
+        model: The trained model.
+        folder: The adapter folder.
+        recipe: The run.
+        data: What it learnt from.
+        weights: The model's weights, gathered, where each process holds a part of them (FSDP).
     """
     name, _ = split_revision(recipe.model)
     for config in model.model.peft_config.values():
         config.base_model_name_or_path, config.revision = name, model.revision
         if isinstance(config.target_modules, set):
             config.target_modules = sorted(config.target_modules)  # the same file for the same run
-    model.model.save_pretrained(folder)
+    model.model.save_pretrained(folder, state_dict=weights)
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
     ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
@@ -125,6 +138,33 @@ def check_reload(
             f"{difference:.2g}); it was not put in place. Train in float32, or report this as a bug"
         )
     return difference
+
+
+def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: str) -> None:
+    """After sharded training: load the folder as inference will and compare every adapter weight, bit by bit.
+
+    Args:
+        weights: The trained model's weights, gathered.
+        folder: The adapter folder; the result is written into it.
+        base_name: The base.
+
+    Raises:
+        ModelError: A weight is missing or differs.
+    """
+    reloaded = dict(ProgressModel.load(base_name, torch_dtype="float32").with_adapter(folder).model.named_parameters())
+    trained = {name: weight for name, weight in weights.items() if ".lora_" in name}
+    differing = [
+        name
+        for name, weight in trained.items()
+        if name not in reloaded or not torch.equal(reloaded[name].cpu().float(), weight.cpu().float())
+    ]
+    if differing or not trained:
+        raise ModelError(
+            f"{len(differing)} of {len(trained)} adapter weights reloaded from {folder} differ from the trained ones; "
+            "it was not put in place"
+        )
+    document = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
+    write_text_atomically(folder / PARITY, json.dumps(document, indent=2) + "\n")
 
 
 def bare_base(model: ProgressModel) -> ProgressModel:

@@ -67,8 +67,14 @@ def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:
     for key, value in forced.items():
         if recipe.sft.get(key, value) != value:
             raise ValueError(f"recipe: `sft.{key}` is {recipe.sft[key]!r}; it must be {value!r} here, leave it out")
-    if recipe.sft.get("fsdp") and not torch.cuda.is_available():
+    sharded = recipe.sft.get("fsdp") or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if sharded and not torch.cuda.is_available():
         raise ValueError("recipe: sft.fsdp needs GPUs (accelerate would train unsharded here); leave it out on CPUs")
+    if sharded and recipe.evaluation.wanted:
+        raise ValueError(
+            "recipe: `evaluation` is set together with FSDP, under which a model can't write answers; leave one out "
+            "(plain `torchrun` without FSDP evaluates)"
+        )
     # a sample above sft.max_length is an error of ours before the first step; TRL would cut its image tokens
     return {**forced, "max_length": None, "output_dir": str(folder)}
 

@@ -23,7 +23,7 @@ from transformers import EarlyStoppingCallback
 from dataset.samples import VqaSample
 from infer.metrics import METRICS
 from infer.model import ProgressModel
-from train.adapter import check_reload, save_adapter, take_probes, write_summary
+from train.adapter import check_gathered, check_reload, save_adapter, take_probes, write_summary
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import TRAINING_LOG, CurveFiles, report_adapter, write_log
@@ -98,11 +98,16 @@ def train_lora(
             "best_step": trainer.state.best_global_step,
             "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
         }
+        sharded = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
         if run.writes:
-            save_adapter(model, run.partial, recipe, data)
+            save_adapter(model, run.partial, recipe, data, sharded)
             write_log(run.partial / TRAINING_LOG, trainer.state.log_history)
-            probes = take_probes(model, collator, data.samples)
-            figures["reload_logit_difference"] = check_reload(model, base_before, probes, collator, run.partial)
+            if sharded is None:
+                probes = take_probes(model, collator, data.samples)
+                difference = check_reload(model, base_before, probes, collator, run.partial)
+            else:
+                difference = check_gathered(sharded, run.partial, recipe.model)
+            figures["reload_logit_difference"] = difference
             figures["seconds"] = round(time.monotonic() - started, 1)
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()
