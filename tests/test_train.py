@@ -8,7 +8,7 @@ import torch
 import yaml
 from material import DEMO, NANO, ROOT, TASK, make_annotation, write_video
 
-from dataset.annotation import write_annotation
+from dataset.annotation import read_annotation, write_annotation
 from infer.errors import ModelError
 from infer.model import ProgressModel
 from train.adapter import bare_base, check_reload, take_probes
@@ -68,9 +68,9 @@ def test_the_summary_says_where_it_comes_from_and_what_it_reached(run):
         {
             "annotation": "demo.json",
             "video": "demo.mp4",
-            "fingerprint": json.loads((DEMO / "demo.json").read_text())["fingerprint"],
-            "task": json.loads((DEMO / "demo.json").read_text())["task"],
-            "labels": "stages",
+            "fingerprint": read_annotation(DEMO / "demo.json").fingerprint,
+            "task": read_annotation(DEMO / "demo.json").task,
+            "labels": "linear",
         }
     ]
     assert [row["step"] for row in summary["evaluations"]] == [0, 2, 4]

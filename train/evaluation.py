@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.progress import label_curve
 from dataset.samples import Demonstration
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
@@ -50,7 +49,7 @@ def read_episodes(model: ProgressModel, episodes: Sequence[HeldOutEpisode], wind
         task = demonstration.annotation.task
         forward = list(predict_video(model, video, task, window, frames))
         backward = list(predict_video(model, video, task, window, frames, reverse=True))
-        labels, values = label_curve(demonstration.annotation)[frames], _values(forward)
+        labels, values = episode.labels, _values(forward)
         readings.append(
             EpisodeReading(demonstration, labels, forward, values, metric_block(labels, values, _values(backward)))
         )

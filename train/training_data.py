@@ -15,8 +15,16 @@ import numpy as np
 
 from dataset.annotation import Annotation, read_annotation
 from dataset.check import check_demonstrations
-from dataset.samples import Demonstration, VqaSample, build_samples, meta_path, read_demonstrations, read_samples
-from dataset.video import VideoReader, fingerprint
+from dataset.samples import (
+    Demonstration,
+    VqaSample,
+    build_sample_set,
+    demonstration_curve,
+    meta_path,
+    read_demonstrations,
+    read_samples,
+)
+from dataset.video import VideoReader, has_fingerprint
 from infer.predict import sampled_frames
 from train.recipe import Recipe
 
@@ -28,10 +36,12 @@ class HeldOutEpisode:
     Args:
         demonstration: The episode.
         frames: Source frames, rising.
+        labels: Percent at these frames, float64, shape (frames,); nan in excluded stages.
     """
 
     demonstration: Demonstration
     frames: tuple[int, ...]
+    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class TrainingData:
         held_out: Episodes (or frames of the training episodes) that are judged during training.
         tasks: Task texts, each once.
         sources: One row per training episode: `annotation` and `video` (names without folders), `fingerprint`, `task`,
-            `labels` ("measured", "stages", or None where samples came without their annotation).
+            `labels` ("measured", else "linear" or "visual" inside stages; None for samples without their annotation).
     """
 
     samples: list[VqaSample]
@@ -67,19 +77,18 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     demonstrations = read_demonstrations(recipe.data.annotations)
     for finding in check_demonstrations(demonstrations):
         print(f"{finding.level}: {finding.where}: {finding.message}")
-    samples = [s for d in demonstrations for s in build_samples(d, recipe.data.window, recipe.data.sampling)]
+    samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     if recipe.evaluation.held_out_share:
-        held_out = [
-            HeldOutEpisode(d, hold_out_frames(d.annotation, recipe.evaluation.held_out_share)) for d in demonstrations
-        ]
-        judged = {(episode.demonstration.video, t) for episode in held_out for t in episode.frames}
+        share = recipe.evaluation.held_out_share
+        held_out = [_judged(recipe, d, hold_out_frames(d.annotation, share)) for d in demonstrations]
+        judged = {(v, t) for one in held_out for v in one.demonstration.views.values() for t in one.frames}
         samples = [sample for sample in samples if (sample.video, sample.frame_index) not in judged]
         print(
-            f"held out: {len(judged)} frames of the training demonstrations, spread over every stage; their neighbours "
+            f"held out: {sum(len(one.frames) for one in held_out)} frames of the training demonstrations, spread over every stage; their neighbours "
             "are trained on, so this shows whether the run learns, not how it carries over to another episode"
         )
     sources = [
-        _source(d.path, d.video, d.annotation.fingerprint, d.annotation.task, _label_kind(d.annotation))
+        _source(d.path, d.video, d.annotation.fingerprint, d.annotation.task, _label_kind(recipe, d.annotation))
         for d in demonstrations
     ]
     return TrainingData(samples, demonstrations, held_out, _distinct(s["task"] for s in sources), sources)
@@ -110,7 +119,12 @@ def _held_out_episodes(recipe: Recipe) -> list[HeldOutEpisode]:
                 "is trained on proves nothing, take it out of one of them (or use evaluation.held_out_share=0.1)"
             )
     limit = recipe.evaluation.max_sampled_frames
-    return [HeldOutEpisode(d, tuple(sampled_frames(len(VideoReader(d.video)), limit))) for d in demonstrations]
+    return [_judged(recipe, d, sampled_frames(len(VideoReader(d.video)), limit)) for d in demonstrations]
+
+
+def _judged(recipe: Recipe, demonstration: Demonstration, frames: Sequence[int]) -> HeldOutEpisode:
+    labels = demonstration_curve(demonstration, recipe.data.labels)[list(frames)]
+    return HeldOutEpisode(demonstration, tuple(frames), labels)
 
 
 def _from_file(recipe: Recipe) -> tuple[list[VqaSample], tuple[str, ...], list[dict[str, Any]]]:
@@ -126,7 +140,7 @@ def _from_file(recipe: Recipe) -> tuple[list[VqaSample], tuple[str, ...], list[d
         raise ValueError(f"samples {path}: the file holds no sample; make it again with `python -m dataset`")
     rows = json.loads(meta_path(path).read_text(encoding="utf-8"))["demonstrations"]
     for row in rows:
-        if fingerprint(row["video"]) != row["fingerprint"]:
+        if not has_fingerprint(row["video"], row["fingerprint"]):
             raise ValueError(
                 f"samples {path}: {row['video']} is another file than the samples were made from; restore it, or make "
                 "the samples again with `python -m dataset`"
@@ -134,13 +148,13 @@ def _from_file(recipe: Recipe) -> tuple[list[VqaSample], tuple[str, ...], list[d
     sources = []
     for row in rows:
         there = Path(row["annotation"]).exists()  # samples may be trained on without the annotation they came from
-        kind = _label_kind(read_annotation(row["annotation"])) if there else None
+        kind = _label_kind(recipe, read_annotation(row["annotation"])) if there else None
         sources.append(_source(row["annotation"], row["video"], row["fingerprint"], row["task"], kind))
     return samples, tasks, sources
 
 
-def _label_kind(annotation: Annotation) -> str:
-    return "measured" if annotation.measured_progress is not None else "stages"
+def _label_kind(recipe: Recipe, annotation: Annotation) -> str:
+    return "measured" if annotation.measured_progress is not None else recipe.data.labels
 
 
 def _source(annotation: str, video: str, video_fingerprint: str, task: str, labels: str | None) -> dict[str, Any]:
