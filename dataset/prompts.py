@@ -16,6 +16,7 @@ PROMPT_VERSION = 1
 _ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
 _DONE_INTRO = "Image shows the final result."
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
+PROGRESS_OPENING = f"{_PROGRESS_INTRO}<progress>"  # what stands before the number
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
 _PROGRESS_SENTENCE = re.compile(r"[^\n.]*<progress>[^<]*</progress>\s*\.?\s*$", re.IGNORECASE)
 _NUMBERED_LINE = re.compile(r"^\s*\d+[.)]\s*(.+?)\s*$", re.MULTILINE)

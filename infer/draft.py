@@ -45,16 +45,18 @@ class AnswerDraft:
         return self._references[self._current][self._place :]
 
     def _find_place(self, answer: Sequence[int]) -> None:
-        for length in range(min(LONGEST_MATCH, len(answer)), 0, -1):
-            tail = list(answer[-length:])
-            matches = [
-                (abs(end - self._place) if number == self._current else len(reference), number, end)
-                for number, reference in enumerate(self._references)
-                for end in range(length, len(reference) + 1)
-                if reference[end - length : end] == tail
-            ]
-            if length == 1:  # one token alone says little: only a later place of the same answer is worth a try
-                matches = [match for match in matches if match[1] == self._current and match[2] > self._place]
-            if matches:
-                _, self._current, self._place = min(matches)
-                return
+        matches = []
+        for number, reference in enumerate(self._references):
+            for end in range(1, len(reference) + 1):
+                if reference[end - 1] != answer[-1]:
+                    continue
+                length = 1
+                while (
+                    length < min(LONGEST_MATCH, len(answer), end) and reference[end - length - 1] == answer[-length - 1]
+                ):
+                    length += 1
+                same = number == self._current
+                if length > 1 or (same and end > self._place):  # one token alone says little elsewhere
+                    matches.append((-length, abs(end - self._place) if same else len(reference), number, end))
+        if matches:
+            _, _, self._current, self._place = min(matches)
