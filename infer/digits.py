@@ -1,8 +1,8 @@
 """The number inside the tag, read from the model's probabilities instead of from its greedy text.
 
 A percentage is spelt digit by digit: 0 to 99 or 100, then up to two decimals, then the end of the tag. At each place
-the model's distribution is restricted to what this grammar allows and normalised again. Following all branches gives the
-distribution of the value (mean and standard deviation); following the best one gives a number where the model wrote
+the model's distribution is restricted to what this grammar allows and normalised again. Following all branches gives
+the distribution of the value (mean and standard deviation); following the best one gives a number where the model wrote
 none. Knows digits and probabilities; does not know windows or records.
 """
 

@@ -6,7 +6,6 @@ neighbours'. Does not know labels or metrics.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from dataset.prompts import build_prompt
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, reversed_window_indices, window_indices
-from infer.decode import Decoding, Readout
+from infer.decode import Decoding, Readout, WindowAnswer
 from infer.errors import ModelError
 from infer.frames import EncodedVideo
 from infer.memory import BatchLimit
@@ -31,10 +30,9 @@ from infer.records import (
     make_record,
 )
 from infer.schedule import AnswerMemory, answer_block, blocks
+from infer.videos import find_videos
 
 BASE_WINDOW_RATE_HZ = 6.25  # spacing of a base model's windows where neither adapter nor caller names one
-VIDEO_SUFFIXES = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
-
 OnUnparsed = Literal["null", "previous"]
 
 
@@ -104,19 +102,9 @@ def predict_video(
             )
             for number, answer in enumerate(answers, start=start):
                 t = order[number]
-                carry = answer.progress is None and on_unparsed == "previous" and previous is not None
+                carried = previous if on_unparsed == "previous" else None
+                yield make_prediction(answer, t, float(reader.timestamps_sec[t]), shown[number], carried)
                 previous = previous if answer.progress is None else answer.progress
-                yield Prediction(
-                    frame_index=t,
-                    timestamp_sec=round(float(reader.timestamps_sec[t]), 6),
-                    window_frame_indices=shown[number],
-                    progress=previous if carry else answer.progress,
-                    reasoning=answer.reasoning,
-                    model_output=answer.text,
-                    parsed_progress=answer.parsed,
-                    progress_source="previous" if carry else answer.source,
-                    progress_std=answer.std,
-                )
                 if progress_bar is not None:
                     progress_bar.update()
             if broken is not None:
@@ -126,6 +114,24 @@ def predict_video(
                 video.forget(*(float("-inf"), max(coming)) if reverse else (min(coming), float("inf")))
     finally:
         video.close()
+
+
+def make_prediction(
+    answer: WindowAnswer, frame_index: int, timestamp_sec: float, shown: tuple[int, ...], carried: float | None
+) -> Prediction:
+    """Return the prediction that an answer makes; `carried` stands in where the answer has no percentage."""
+    carry = answer.progress is None and carried is not None
+    return Prediction(
+        frame_index=frame_index,
+        timestamp_sec=round(timestamp_sec, 6),
+        window_frame_indices=shown,
+        progress=carried if carry else answer.progress,
+        reasoning=answer.reasoning,
+        model_output=answer.text,
+        parsed_progress=answer.parsed,
+        progress_source="previous" if carry else answer.source,
+        progress_std=answer.std,
+    )
 
 
 def sampled_frames(num_frames: int, max_sampled_frames: int | None, max_frames: int | None = None) -> list[int]:
@@ -251,27 +257,6 @@ def infer_progress_from_video(
     if broken:
         raise VideoError(f"{'; '.join(map(str, broken))} (the records up to there were kept)")
     return records
-
-
-def find_videos(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the video files that paths, folders and globs name, each once, folders in order of name."""
-    found: list[Path] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(path)
-        if path.is_dir():
-            matches = sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
-            if not matches:
-                raise VideoError(f"folder {path} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}); name another")
-        elif not path.exists() and any(character in str(path) for character in "*?["):
-            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-            if not matches:
-                raise VideoError(f"no file matches {path}; check the pattern")
-        else:
-            matches = [path]
-        found += matches
-    if not found:
-        raise VideoError("no video was named; give a file, a folder or a glob (--video_path)")
-    return list(dict.fromkeys(found))
 
 
 def _earlier_rows(
