@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from infer.model import FrameFeatures, ProgressModel
@@ -37,6 +38,26 @@ class Continuation:
         self._next_position = torch.stack([positions.max() + 1 for positions in rows])  # (rows,)
         self._cache = DynamicCache(config=model.base.config.text_config)
         self._appended = 0  # columns of the last `append`
+
+    @classmethod
+    def merge(cls, batches: Sequence[Continuation]) -> Continuation:
+        """Return one batch with the rows of several of the same model; all of them have been appended to and kept."""
+        if len(batches) == 1:
+            return batches[0]
+        merged = cls.__new__(cls)
+        merged.model, merged._question, merged._appended = batches[0].model, {}, 0
+        length = max(batch._mask.shape[1] for batch in batches)
+        missing = [length - batch._mask.shape[1] for batch in batches]
+        merged._mask = torch.cat([pad(b._mask, (gap, 0)) for b, gap in zip(batches, missing, strict=True)])
+        merged._next_position = torch.cat([batch._next_position for batch in batches])
+        merged._cache = DynamicCache(config=merged.model.base.config.text_config)
+        for index, layers in enumerate(zip(*(batch._cache.layers for batch in batches), strict=True)):
+            keys, values = (
+                torch.cat([pad(getattr(one, name), (0, 0, gap, 0)) for one, gap in zip(layers, missing, strict=True)])
+                for name in ("keys", "values")
+            )
+            merged._cache.update(keys, values, index)
+        return merged
 
     def append(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Run the model over tokens that may follow each row; `keep` says afterwards which of them do.

@@ -15,7 +15,7 @@ from dataset.video import VideoError, VideoReader
 from infer.model import FrameFeatures, ProgressModel
 
 CHUNK = 16  # frames decoded and encoded together
-CHUNKS_AHEAD = 4  # how far the background thread may run ahead
+CHUNKS_AHEAD = 8  # how far the background thread may run ahead
 
 FeatureKey = tuple[tuple[int, int], int]  # pixel budget, frame
 

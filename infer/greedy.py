@@ -10,7 +10,7 @@ Knows tokens and features; does not know videos, frame numbers or what an answer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +21,7 @@ from infer.errors import ModelError
 from infer.model import FrameFeatures, ProgressModel
 
 LOGITS_AT_ONCE = 2**25  # numbers; a large vocabulary times many drafted tokens is worked off in parts
+CPU_PREFILL_TOKENS = 600  # image tokens of one prefill on a CPU
 
 
 @dataclass
@@ -60,34 +61,75 @@ def greedy_answers(
     """
     drafts = [AnswerDraft(known) for known in (references or [()] * len(windows))]
     answers = [GreedyAnswer() for _ in windows]
-    batch = Continuation(model, windows, prompts)
-    active = list(range(len(windows)))  # the answer that each row of the batch belongs to
-    proposals = [draft.propose(())[: max_new_tokens - 1] for draft in drafts]
-    hidden = batch.append(proposals)
-    fed = 0  # tokens of a row's input before its proposal: none, then the one that was chosen last
-    while True:
-        counts, rows = [], []
-        for row, chosen in enumerate(_choices(model, hidden)):
-            answer, proposal = answers[active[row]], proposals[row]
-            agreed = 0
-            while agreed < len(proposal) and proposal[agreed] == chosen[agreed]:
-                agreed += 1
-            _extend(answer, chosen[: agreed + 1], model.end_token_id)
-            counts.append(fed + agreed)
-            if not answer.ended and len(answer.tokens) < max_new_tokens:
-                rows.append(row)
-        if not rows:
-            return answers
-        batch.keep(counts, rows)
-        active = [active[row] for row in rows]
+    left: list[int] = []  # the answers that need more steps: one per row of the batch
+    parts: list[Continuation] = []
+    for numbers in _prefill_parts(windows):
+        part = Continuation(model, [windows[n] for n in numbers], [prompts[n] for n in numbers])
+        proposals = [drafts[n].propose(())[: max_new_tokens - 1] for n in numbers]
+        states = part.append(proposals)
+        rows = _settle(part, [answers[n] for n in numbers], proposals, states, 0, max_new_tokens)
+        if rows:
+            parts.append(part)
+            left += [numbers[row] for row in rows]
+    if not left:
+        return answers
+    batch = Continuation.merge(parts)
+    while left:
         proposals = []
-        for number in active:
-            tokens = answers[number].tokens
-            proposals.append(drafts[number].propose(tokens)[: max_new_tokens - len(tokens) - 1])
-        hidden = batch.append([
-            [answers[number].tokens[-1], *proposal] for number, proposal in zip(active, proposals, strict=True)
-        ])  # fmt: skip
-        fed = 1
+        for n in left:
+            tokens = answers[n].tokens
+            proposals.append(drafts[n].propose(tokens)[: max_new_tokens - len(tokens) - 1])
+        states = batch.append([[answers[n].tokens[-1], *rest] for n, rest in zip(left, proposals, strict=True)])
+        left = [left[row] for row in _settle(batch, [answers[n] for n in left], proposals, states, 1, max_new_tokens)]
+    return answers
+
+
+def _prefill_parts(windows: Sequence[Sequence[FrameFeatures]]) -> Iterator[list[int]]:
+    """Yield window numbers in groups whose image tokens fit a processor's cache; larger prefills are slower there."""
+    group: list[int] = []
+    tokens = 0
+    for number, window in enumerate(windows):
+        size = sum(len(frame.embedding) for frame in window)
+        on_cpu = window[0].embedding.device.type == "cpu"
+        if group and on_cpu and tokens + size > CPU_PREFILL_TOKENS:
+            yield group
+            group, tokens = [], 0
+        group.append(number)
+        tokens += size
+    yield group
+
+
+def _settle(
+    batch: Continuation,
+    answers: Sequence[GreedyAnswer],
+    proposals: Sequence[Sequence[int]],
+    states: Sequence[torch.Tensor],
+    fed: int,
+    max_new_tokens: int,
+) -> list[int]:
+    """Extend each row's answer by what the model agrees with and its own next token; return the rows that go on.
+
+    Args:
+        batch: The rows; it keeps those that go on.
+        answers: Per row the answer.
+        proposals: Per row the drafted tokens that were appended.
+        states: Per row the hidden states before and at each of them.
+        fed: Tokens of the answer itself that were appended in front of the draft: 0 in the prefill, then 1.
+        max_new_tokens: Budget of one answer.
+    """
+    counts, rows = [], []
+    for row, chosen in enumerate(_choices(batch.model, states)):
+        answer, proposal = answers[row], proposals[row]
+        agreed = 0
+        while agreed < len(proposal) and proposal[agreed] == chosen[agreed]:
+            agreed += 1
+        _extend(answer, chosen[: agreed + 1], batch.model.end_token_id)
+        counts.append(fed + agreed)
+        if not answer.ended and len(answer.tokens) < max_new_tokens:
+            rows.append(row)
+    if rows:
+        batch.keep(counts, rows)
+    return rows
 
 
 def _extend(answer: GreedyAnswer, new: list[int], end_token_id: int) -> None:

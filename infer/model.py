@@ -76,6 +76,7 @@ class ProgressModel:
         self._base_pixels = dict(image_processor.size)
         self._prompt_ids: dict[tuple[str, int], list[int]] = {}
         self._positions: dict[tuple[Any, ...], torch.Tensor] = {}
+        self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
     def load(
@@ -198,6 +199,10 @@ class ProgressModel:
         finally:
             if active is not None:
                 self.set_adapter(active)
+
+    def recent_answers(self, task: str) -> dict[tuple[int, ...], None]:
+        """Return the memory of distinct answers to one task, as tokens, the latest last; drafts for the next ones."""
+        return self._recent_answers.setdefault(task, {})
 
     @property
     def pixel_budget(self) -> tuple[int, int]:

@@ -87,7 +87,7 @@ def predict_video(
     else:
         shown = [window_indices(window, t, reader.fps) for t in order]
         video.prefetch(frame for indices in shown for frame in indices)
-    limit, memory = BatchLimit(batch_size, "windows"), AnswerMemory()
+    limit, memory = BatchLimit(batch_size, "windows"), AnswerMemory(model.recent_answers(task))
     try:
         for start, stop in blocks(video, shown, batch_size):
             broken = None

@@ -14,17 +14,22 @@ from infer.frames import EncodedVideo
 from infer.memory import BatchLimit
 from infer.model import ProgressModel
 
-BLOCK = 16  # batches whose frames are in memory together
+BLOCK = 4  # batches whose frames are in memory together
 SPACINGS = (64, 8, 1)
+RECENT = 8  # distinct answers that are remembered
 FEATURE_BYTES = 2**30  # a block is cut shorter when its frames' features would take more
 
 
 class AnswerMemory:
-    """The answers of one playback so far, to draft from: those near in playback, and lately seen ones that differ."""
+    """The answers of one playback so far, to draft from: those near in playback, and lately seen ones that differ.
 
-    def __init__(self) -> None:
+    Args:
+        recent: Distinct answers of earlier playbacks, the latest last; it is kept up to date for the next one.
+    """
+
+    def __init__(self, recent: dict[tuple[int, ...], None]) -> None:
         self._known: dict[int, tuple[int, ...]] = {}
-        self._recent: dict[tuple[int, ...], None] = {}  # distinct answers, the latest last
+        self._recent = recent
 
     def add(self, number: int, tokens: tuple[int, ...]) -> None:
         """Remember the answer to the window with this number in playback."""
@@ -32,7 +37,7 @@ class AnswerMemory:
             self._known[number] = tokens
             self._recent.pop(tokens, None)
             self._recent[tokens] = None
-            while len(self._recent) > 8:
+            while len(self._recent) > RECENT:
                 self._recent.pop(next(iter(self._recent)))
 
     def references(self, number: int) -> list[tuple[int, ...]]:
