@@ -1,7 +1,7 @@
 """How fast inference is, against the naive way: recorded videos in batches, and one live stream; same texts required.
 
-    OMP_NUM_THREADS=1 python benchmarks/inference.py --model_path recipes/nano/model --windows 512
-    OMP_NUM_THREADS=1 python benchmarks/inference.py --model_path runs/demo/adapter --use_lora
+    OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path recipes/nano/model --windows 512
+    OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path runs/demo/adapter --use_lora
 
 Both sides read the same frames, use the same batch size and run in turns in one process. Prints Markdown.
 """
@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import torch
-from naive import naive_answers
 
+from benchmarks.naive import naive_answers
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
@@ -93,7 +89,7 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
         "| recorded video | windows/s | image encodings |\n|---|---|---|\n"
         f"| naive | {compared / naive:.1f} | {compared * window.size} |\n"
         f"| infer | {compared / ours:.1f} | {encodings[0]} ({frames_shown} distinct frames) |\n\n"
-        f"{naive / ours:.1f} times as fast; {equal} of {compared} texts equal, {len(texts)} different ones among them.\n"
+        f"{naive / ours:.1f} times as fast; {equal} of {compared} texts equal, {len(texts)} different ones in all.\n"
     )
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from dataset.video import VideoError, VideoReader
-from infer.model import FrameFeatures, ProgressModel
+from infer.model import FrameFeatures, PixelBudget, ProgressModel
 
 CHUNK = 16  # frames decoded and encoded together
 CHUNKS_AHEAD = 8  # how far the background thread may run ahead
 
-FeatureKey = tuple[tuple[int, int], int]  # pixel budget, frame
+FeatureKey = tuple[PixelBudget, int]  # features of a frame differ between budgets
 
 
 class EncodedVideo:
@@ -46,29 +46,35 @@ class EncodedVideo:
             self._ahead.stop()
             self._ahead = None
 
-    def prefetch(self, frames: Iterable[int]) -> None:
+    def prefetch(self, frames: Iterable[int], budget: PixelBudget) -> None:
         """Start to decode and encode `frames`, in rising order, in a background thread; what is there already is left.
 
-        Memory is bounded: the thread waits when it is `CHUNK * CHUNKS_AHEAD` frames ahead of what `windows` took.
+        Memory is bounded: the thread waits when it is `CHUNK * CHUNKS_AHEAD` frames ahead of what was taken.
         """
         self.close()
-        missing = sorted({frame for frame in frames if self._key(frame) not in self._features})
+        missing = sorted({frame for frame in frames if (budget, frame) not in self._features})
         if missing:
-            self._ahead = _Prefetch(self.model, self.reader, missing)
+            self._ahead = _Prefetch(self.model, self.reader, missing, budget)
 
-    def load(self, frames: Iterable[int]) -> None:
+    def load(self, frames: Iterable[int], budget: PixelBudget | None = None) -> None:
         """Make the features of `frames` ready.
+
+        Args:
+            frames: Source frame numbers.
+            budget: Pixel budget that they are resized to; the model's present one by default.
 
         Raises:
             VideoError: A frame does not decode; all frames before it are ready.
         """
-        missing = sorted({frame for frame in frames if self._key(frame) not in self._features})
-        while missing and self._ahead is not None and missing[-1] >= self._ahead.first:
-            for frame, features in self._ahead.take():
-                self._features[self._key(frame)] = features
-            missing = [frame for frame in missing if self._key(frame) not in self._features]
-        for frame, features in _encoded(self.model, self.reader, missing):
-            self._features[self._key(frame)] = features
+        budget = budget or self.model.pixel_budget
+        missing = sorted({frame for frame in frames if (budget, frame) not in self._features})
+        ahead = self._ahead
+        while missing and ahead is not None and ahead.budget == budget and missing[-1] >= ahead.first:
+            for frame, features in ahead.take():
+                self._features[budget, frame] = features
+            missing = [frame for frame in missing if (budget, frame) not in self._features]
+        for frame, features in _encoded(self.model, self.reader, missing, budget):
+            self._features[budget, frame] = features
 
     @property
     def bytes_per_frame(self) -> int:
@@ -77,33 +83,33 @@ class EncodedVideo:
             return sum(part.numel() * part.element_size() for part in (features.embedding, *features.deepstack))
         return 0
 
-    def has(self, frames: Iterable[int]) -> bool:
+    def has(self, frames: Iterable[int], budget: PixelBudget) -> bool:
         """Tell whether the features of all of `frames` are ready."""
-        return all(self._key(frame) in self._features for frame in frames)
+        return all((budget, frame) in self._features for frame in frames)
 
-    def windows(self, indices: Sequence[Sequence[int]]) -> list[list[FrameFeatures]]:
+    def windows(self, indices: Sequence[Sequence[int]], budget: PixelBudget | None = None) -> list[list[FrameFeatures]]:
         """Return the features of windows given by source frame numbers."""
-        self.load({index for window in indices for index in window})
-        return [[self._features[self._key(index)] for index in window] for window in indices]
+        budget = budget or self.model.pixel_budget
+        self.load({index for window in indices for index in window}, budget)
+        return [[self._features[budget, index] for index in window] for window in indices]
 
     def forget(self, low: float, high: float) -> None:
         """Drop the features of frames outside `low` to `high`, both included, unless `keep_all`."""
         if not self.keep_all:
             self._features = {key: one for key, one in self._features.items() if low <= key[1] <= high}
 
-    def _key(self, frame: int) -> FeatureKey:
-        return self.model.pixel_budget, frame
-
 
 class _Prefetch:
     """A background thread that encodes frames in rising order and waits when nobody takes them.
 
     Attributes:
+        budget: Pixel budget of its features.
         first: The lowest frame that `take` has not returned yet; beyond every frame when all are taken.
     """
 
-    def __init__(self, model: ProgressModel, reader: VideoReader, frames: Sequence[int]) -> None:
-        self._source = (model, reader, frames)
+    def __init__(self, model: ProgressModel, reader: VideoReader, frames: Sequence[int], budget: PixelBudget) -> None:
+        self._source = (model, reader, frames, budget)
+        self.budget = budget
         self._chunks: queue.Queue = queue.Queue(maxsize=CHUNKS_AHEAD)
         self._stopped = threading.Event()
         self.first: float = frames[0]
@@ -148,7 +154,9 @@ class _Prefetch:
         return False
 
 
-def _encoded(model: ProgressModel, reader: VideoReader, frames: Sequence[int]) -> Iterator[tuple[int, FrameFeatures]]:
+def _encoded(
+    model: ProgressModel, reader: VideoReader, frames: Sequence[int], budget: PixelBudget
+) -> Iterator[tuple[int, FrameFeatures]]:
     """Yield the features of rising `frames`; when one does not decode, all before it come first."""
     if not frames:
         return
@@ -166,9 +174,9 @@ def _encoded(model: ProgressModel, reader: VideoReader, frames: Sequence[int]) -
         except VideoError as broken:
             error = broken
         if len(pixels) == CHUNK:
-            yield from zip(numbers, model.encode_frames(np.stack(pixels)), strict=True)
+            yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
             numbers, pixels = [], []
     if pixels:
-        yield from zip(numbers, model.encode_frames(np.stack(pixels)), strict=True)
+        yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
     if error is not None:
         raise error

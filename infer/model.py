@@ -22,9 +22,11 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDe
 
 from infer.adapter import ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
 from infer.errors import ModelError
+from infer.memory import BatchLimit
 
 _IMAGE_TOKEN = "<|image_pad|>"
 DEFAULT_ADAPTER = "default"
+PixelBudget = tuple[int, int]  # least and most pixels of one image
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -170,14 +172,15 @@ class ProgressModel:
 
     def set_adapter(self, name: str) -> None:
         """Make a loaded adapter the active one; its window rule and pixel budget come with it."""
+        self.progress_config = self._adapter(name)
+        self.model.set_adapter(name, inference_mode=True)
+        least, most = self.pixel_budget_of(name)
+        self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
+
+    def _adapter(self, name: str) -> ProgressConfig:
         if name not in self.adapters:
             raise ModelError(f'no adapter "{name}" is loaded; loaded are: {", ".join(self.adapters) or "none"}')
-        self.model.set_adapter(name, inference_mode=True)
-        self.progress_config = self.adapters[name]
-        self.image_processor.size = {
-            "shortest_edge": self.progress_config.min_pixels or self._base_pixels["shortest_edge"],
-            "longest_edge": self.progress_config.max_pixels or self._base_pixels["longest_edge"],
-        }
+        return self.adapters[name]
 
     @contextmanager
     def adapter_switch(self, enabled: bool, name: str | None = None):
@@ -205,22 +208,36 @@ class ProgressModel:
         return self._recent_answers.setdefault(task, {})
 
     @property
-    def pixel_budget(self) -> tuple[int, int]:
-        """Least and most pixels of one image, as frames are resized now; features of two budgets differ."""
+    def pixel_budget(self) -> PixelBudget:
+        """Least and most pixels of one image for the active adapter; features of two budgets differ."""
         return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
 
-    @torch.no_grad()
-    def encode_frames(self, frames: np.ndarray, batch_size: int = 16) -> list[FrameFeatures]:
-        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
-        features = []
-        for start in range(0, len(frames), batch_size):
-            pixels = self.preprocess(frames[start : start + batch_size])
-            features += self.encode_pixels(pixels["pixel_values"], pixels["image_grid_thw"])
-        return features
+    def pixel_budget_of(self, name: str | None) -> PixelBudget:
+        """Return the pixel budget of adapter `name`; of the active one, or of the base, for None."""
+        if name is None:
+            return self.pixel_budget
+        config = self._adapter(name)
+        return (
+            config.min_pixels or self._base_pixels["shortest_edge"],
+            config.max_pixels or self._base_pixels["longest_edge"],
+        )
 
-    def preprocess(self, frames: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    @torch.no_grad()
+    def encode_frames(
+        self, frames: np.ndarray, batch_size: int = 16, pixel_budget: PixelBudget | None = None
+    ) -> list[FrameFeatures]:
+        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
+        return BatchLimit(batch_size, "frames").run(
+            lambda part: self.encode_pixels(**self.preprocess(part, pixel_budget)), frames
+        )
+
+    def preprocess(
+        self, frames: Sequence[np.ndarray], pixel_budget: PixelBudget | None = None
+    ) -> dict[str, torch.Tensor]:
         """Resize and normalise frames: `pixel_values` (patches, patch_dim) and `image_grid_thw` (T, 3)."""
-        return dict(self.image_processor(images=list(frames), return_tensors="pt"))
+        least, most = pixel_budget or self.pixel_budget
+        size = {"shortest_edge": least, "longest_edge": most}
+        return dict(self.image_processor(images=list(frames), size=size, return_tensors="pt"))
 
     def encode_pixels(self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> list[FrameFeatures]:
         """Run the vision tower on preprocessed images; gradients flow when they are enabled."""

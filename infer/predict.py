@@ -82,23 +82,33 @@ def predict_video(
     reader = video.reader
     order = list(frame_indices)[::-1] if reverse else list(frame_indices)
     last_frame = len(reader) - 1
+    budget = model.pixel_budget_of(adapter)
     if reverse:
         shown = [reversed_window_indices(window, t, reader.fps, last_frame) for t in order]
     else:
         shown = [window_indices(window, t, reader.fps) for t in order]
-        video.prefetch(frame for indices in shown for frame in indices)
+        video.prefetch((frame for indices in shown for frame in indices), budget)
     limit, memory = BatchLimit(batch_size, "windows"), AnswerMemory(model.recent_answers(task))
     try:
-        for start, stop in blocks(video, shown, batch_size):
+        for start, stop in blocks(video, shown, batch_size, budget):
             broken = None
             try:
-                video.load({frame for indices in shown[start:stop] for frame in indices})
+                video.load({frame for indices in shown[start:stop] for frame in indices}, budget)
             except VideoError as error:
                 broken = error
-                while not video.has(frame for indices in shown[start:stop] for frame in indices):
+                while not video.has((frame for indices in shown[start:stop] for frame in indices), budget):
                     stop -= 1
             answers = answer_block(
-                model, video, shown[start:stop], build_prompt(task), decoding, limit, memory, use_adapter, adapter
+                model,
+                video,
+                shown[start:stop],
+                build_prompt(task),
+                decoding,
+                limit,
+                memory,
+                use_adapter,
+                adapter,
+                budget,
             )
             for number, answer in enumerate(answers, start=start):
                 t = order[number]

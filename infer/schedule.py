@@ -12,7 +12,7 @@ from dataclasses import replace
 from infer.decode import Decoding, WindowAnswer, decode_windows
 from infer.frames import EncodedVideo
 from infer.memory import BatchLimit
-from infer.model import ProgressModel
+from infer.model import PixelBudget, ProgressModel
 
 BLOCK = 4  # batches whose frames are in memory together
 SPACINGS = (64, 8, 1)
@@ -52,12 +52,14 @@ class AnswerMemory:
         self._known = dict([max(last.items())]) if last else {}
 
 
-def blocks(video: EncodedVideo, shown: Sequence[Sequence[int]], batch_size: int) -> Iterator[tuple[int, int]]:
+def blocks(
+    video: EncodedVideo, shown: Sequence[Sequence[int]], batch_size: int, budget: PixelBudget
+) -> Iterator[tuple[int, int]]:
     """Yield [start, stop) of the windows whose frames are held together: `BLOCK` batches, or what memory allows."""
     start = 0
     while start < len(shown):
         if start == 0:
-            video.load(shown[0])
+            video.load(shown[0], budget)
         stop = min(len(shown), start + BLOCK * batch_size)
         room = max(1, FEATURE_BYTES // max(1, video.bytes_per_frame))
         frames: set[int] = set()
@@ -80,6 +82,7 @@ def answer_block(
     memory: AnswerMemory,
     use_adapter: bool,
     adapter: str | None,
+    budget: PixelBudget,
 ) -> Iterator[WindowAnswer]:
     """Answer the windows of a block, the widely spaced ones first; yield the answers in order as they get complete."""
     answers: dict[int, WindowAnswer] = {}
@@ -87,7 +90,7 @@ def answer_block(
     given = 0
 
     def decode(numbers: Sequence[int]) -> list[WindowAnswer]:
-        windows = video.windows([shown[number] for number in numbers])
+        windows = video.windows([shown[number] for number in numbers], budget)
         known = [memory.references(number) for number in numbers] if drafting else None
         settings = replace(decoding, seed=decoding.seed + shown[numbers[0]][-1])
         with model.adapter_switch(use_adapter, adapter):
