@@ -59,6 +59,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--on_unparsed", choices=("null", "previous"), default="null",
         help="progress of an answer without a percentage: null, or the previous frame's (said in progress_source)",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("transformers", "vllm"), default="transformers",
+        help="vllm: ask a server that `python -m infer.vllm` started",
+    )  # fmt: skip
+    parser.add_argument("--server", default="http://127.0.0.1:8000", help="URL of the vLLM server")
+    parser.add_argument("--server_model", help="the model's name there (default: adapter or base)")
     parser.add_argument("--force", action="store_true", help="allow a window that differs from the adapter's")
     return parser
 

@@ -102,9 +102,9 @@ def decode_windows(
             read-out needs that.
     """
     if decoding.temperature > 0:
-        return [_written(text) for text in _sample(model, windows, prompts, decoding)]
+        return [written_answer(text) for text in _sample(model, windows, prompts, decoding)]
     greedy = greedy_answers(model, windows, prompts, decoding.max_new_tokens, references if decoding.drafting else None)
-    answers = [_written(_text(model, answer.tokens), tuple(answer.tokens)) for answer in greedy]
+    answers = [written_answer(_text(model, answer.tokens), tuple(answer.tokens)) for answer in greedy]
     forced = [n for n, answer in enumerate(greedy) if not answer.ended and answers[n].parsed is None]
     _read(model, windows, prompts, answers, forced, "forced", decoding)
     if decoding.readout == "expected":
@@ -113,7 +113,8 @@ def decode_windows(
     return answers
 
 
-def _written(text: str, tokens: tuple[int, ...] = ()) -> WindowAnswer:
+def written_answer(text: str, tokens: tuple[int, ...] = ()) -> WindowAnswer:
+    """Return an answer as its text says it."""
     answer = parse_answer(text)
     source = None if answer.progress is None else "model"
     return WindowAnswer(text, answer.progress, answer.reasoning, answer.progress, None, source, tokens)

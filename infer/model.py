@@ -389,17 +389,31 @@ def _load_base(base_name: str, dtype: torch.dtype, attention: str, min_pixels: i
     try:
         model = Qwen3VLForConditionalGeneration.from_pretrained(resolved, dtype=dtype, attn_implementation=attention)
         tokenizer = AutoTokenizer.from_pretrained(resolved)
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(resolved)
     except (OSError, ValueError) as error:
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
-            "while the network is up (adapters: --base_model overrides the base they name)"
-        ) from error
-    size = dict(image_processor.size)
-    image_processor.size = {
+        raise _cannot_load(base_name, error) from error
+    tokenizer.padding_side = "left"
+    return model, tokenizer, load_image_processor(base_name, min_pixels, max_pixels)
+
+
+def load_image_processor(
+    base_name: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> Qwen2VLImageProcessorPil:
+    """Return the image processor of a base model, set to a pixel budget; None leaves the base's own."""
+    try:
+        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(base_name))
+    except (OSError, ValueError) as error:
+        raise _cannot_load(base_name, error) from error
+    size = dict(processor.size)
+    processor.size = {
         "shortest_edge": min_pixels or size["shortest_edge"],
         "longest_edge": max_pixels or size["longest_edge"],
     }
-    tokenizer.padding_side = "left"
-    return model, tokenizer, image_processor
+    return processor
+
+
+def _cannot_load(base_name: str, error: Exception) -> ModelError:
+    detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
+        "while the network is up (adapters: --base_model overrides the base they name)"
+    )

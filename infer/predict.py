@@ -210,6 +210,9 @@ def infer_progress_from_video(
     resume: bool = False,
     seed: int = 0,
     device: str | None = None,
+    engine: Literal["transformers", "vllm"] = "transformers",
+    server: str = "http://127.0.0.1:8000",
+    server_model: str | None = None,
 ) -> list[dict[str, Any]]:
     """Load a model, predict one or more videos and return their records (written to `output_path` as JSONL, too).
 
@@ -223,6 +226,8 @@ def infer_progress_from_video(
         max_new_tokens, temperature, batch_size, on_unparsed, readout, seed: See `predict_video`.
         torch_dtype, base_model, device: See `ProgressModel.load`.
         model: A loaded model to use instead of loading `model_path` again.
+        engine: "vllm" asks a server that `python -m infer.vllm` started; see `infer.vllm_engine`.
+        server, server_model: Its URL, and the model's name there.
         resume: Keep the rows that `output_path` holds already and predict what is missing.
 
     Returns:
@@ -240,7 +245,16 @@ def infer_progress_from_video(
         raise ValueError("resume needs an output_path: the file of the run to go on with")
     output = RecordFile(output_path, resume) if output_path is not None else None
     plans = {path: sampled_frames(len(reader), max_sampled_frames, max_frames) for path, reader in readers.items()}
-    model = model or ProgressModel.load(model_path, use_lora, base_model, torch_dtype, device)
+    if engine == "vllm":
+        from infer.vllm_engine import VllmEngine, predict_on_server
+
+        if readout != "text":
+            raise ModelError(f'readout "{readout}" needs the probabilities of all digits; use --engine transformers')
+        model = VllmEngine(server, model_path, use_lora, base_model, server_model)
+    elif engine != "transformers":
+        raise ModelError(f'engine "{engine}" is unknown; use "transformers" or "vllm"')
+    else:
+        model = model or ProgressModel.load(model_path, use_lora, base_model, torch_dtype, device)
     window = choose_window(model, window_size, window_stride, window_rate_hz, force)
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
@@ -253,11 +267,16 @@ def infer_progress_from_video(
             if not missing:
                 continue
             with tqdm(total=len(frames), initial=len(done), desc=Path(path).name, unit="frame") as bar:
-                predictions = predict_video(
-                    model, EncodedVideo(model, reader), task, window, missing, max_new_tokens=max_new_tokens,
-                    temperature=temperature, batch_size=batch_size, on_unparsed=on_unparsed, progress_bar=bar,
-                    readout=readout, seed=seed, previous=done[-1]["progress"] if done else None,
-                )  # fmt: skip
+                options = {
+                    "max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": batch_size,
+                    "on_unparsed": on_unparsed, "seed": seed, "previous": done[-1]["progress"] if done else None,
+                    "progress_bar": bar,
+                }  # fmt: skip
+                if engine == "vllm":
+                    predictions = predict_on_server(model, reader, task, window, missing, **options)
+                else:
+                    video = EncodedVideo(model, reader)
+                    predictions = predict_video(model, video, task, window, missing, readout=readout, **options)
                 rows = (make_record(path, task, n, one) for n, one in enumerate(predictions, start=len(done)))
                 try:
                     for row in rows if output is None else output.write_through(rows):

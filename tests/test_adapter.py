@@ -1,42 +1,20 @@
 """Several adapters on one base in memory, and what an adapter folder says about itself."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
+from made_adapter import make_adapter
 from material import DEMO, NANO
-from peft import LoraConfig, get_peft_model
-from transformers import Qwen3VLForConditionalGeneration
 
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
-from infer.adapter import ProgressConfig, base_of_adapter, is_adapter
+from infer.adapter import base_of_adapter, is_adapter
 from infer.decode import answer_windows
 from infer.errors import ModelError
 from infer.model import ProgressModel
 from infer.predict import EncodedVideo, choose_window, predict_video
 
 PROMPT = build_prompt("Pick up the puck")
-TEXT_LAYERS = ["q_proj", "v_proj", "up_proj"]
-
-
-def make_adapter(
-    folder: Path, seed: int, window: WindowSpec, max_pixels: int | None = None, targets=TEXT_LAYERS
-) -> str:
-    """Write an adapter with random weights, as `python -m train` would."""
-    torch.manual_seed(seed)
-    model = get_peft_model(
-        Qwen3VLForConditionalGeneration.from_pretrained(NANO), LoraConfig(r=4, lora_alpha=8, target_modules=targets)
-    )
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.3)
-    model.peft_config["default"].base_model_name_or_path = str(NANO)
-    model.save_pretrained(folder)
-    ProgressConfig(window, None, max_pixels, ("t",), 1).save(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

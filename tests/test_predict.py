@@ -38,7 +38,7 @@ def answers(monkeypatch):
     queue: list[str] = []
 
     def decode_windows(model, windows, prompts, decoding, references):
-        return [infer.decode._written(queue.pop(0)) for _ in windows]
+        return [infer.decode.written_answer(queue.pop(0)) for _ in windows]
 
     monkeypatch.setattr(infer.schedule, "decode_windows", decode_windows)
     return queue
