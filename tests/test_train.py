@@ -165,9 +165,11 @@ def test_lora_on_the_vision_tower_encodes_in_the_step_and_says_so(tmp_path, caps
     config = json.loads((output / "adapter_config.json").read_text())
     assert config["target_modules"] == ["q_proj", "qkv"]
     assert json.loads((output / "train_summary.json").read_text())["reload_logit_difference"] == 0.0
-    weights = dict(ProgressModel.load(str(output), use_lora=True).model.named_parameters())
+    weights = dict(ProgressModel.load(str(NANO)).with_adapter(output).model.named_parameters())
     moved = [n for n, w in weights.items() if "visual" in n and "lora_B" in n and w.abs().max() > 0]
     assert len(moved) == 3
+    merge_adapter(output, tmp_path / "merged")  # how it is used: inference encodes frames once for base and adapters
+    assert ProgressModel.load(str(tmp_path / "merged")).progress_config.tasks
 
 
 @pytest.mark.slow

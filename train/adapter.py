@@ -17,9 +17,10 @@ import torch
 from dataset.annotation import write_text_atomically
 from dataset.prompts import PROMPT_VERSION
 from dataset.samples import VqaSample, write_samples
+from infer.adapter import ProgressConfig
 from infer.decode import answer_windows
 from infer.errors import ModelError
-from infer.model import ProgressConfig, ProgressModel, split_revision
+from infer.model import ProgressModel, split_revision
 from train.card import write_card
 from train.collate import WindowCollator
 from train.guards import base_checksums

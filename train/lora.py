@@ -159,7 +159,8 @@ def make_collator(
     if learning:
         print(
             f"LoRA reaches the vision tower ({len(learning)} weights, {learning[0]} first): images are encoded in "
-            "every step, which takes several times as long as the language model alone"
+            "every step, which takes several times as long as the language model alone, and the adapter must be merged "
+            "(`python -m train.merge`) before anything reads with it"
         )
     share = Share(sft_config.local_process_index, local_processes(sft_config))
     frames = prepare_frames(model, needed_frames(samples), recipe.features, bool(learning), share)

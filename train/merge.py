@@ -41,13 +41,18 @@ def merge_adapter(
     """
     import torch
 
-    from infer.model import PROGRESS_CONFIG, ProgressModel
+    from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter
+    from infer.model import ProgressModel
 
     output = Path(output_path)
     if output.exists():
         raise ValueError(f"{output} exists already; name another --output_path, or remove it first")
     summary = _read_summary(Path(model_path))
-    model = ProgressModel.load(str(model_path), True, base_model, "float32", device="cpu")
+    base_name = base_model or base_of_adapter(model_path)
+    budget = ProgressConfig.read(model_path)
+    model = ProgressModel.load(
+        base_name, torch_dtype="float32", device="cpu", min_pixels=budget.min_pixels, max_pixels=budget.max_pixels
+    ).with_adapter(model_path)
     probe = torch.tensor([model.tokenizer("The following actions are required: ")["input_ids"]])
     with torch.no_grad():
         adapted = model.model(input_ids=probe).logits
