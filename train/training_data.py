@@ -85,8 +85,8 @@ def read_training_data(recipe: Recipe) -> TrainingData:
         samples = [sample for sample in samples if (sample.video, sample.frame_index) not in judged]
         print(
             f"held out: {sum(len(one.frames) for one in held_out)} frames of the training demonstrations, spread over "
-            "every stage; their neighbours are trained on, so this shows whether the run learns, not how it carries over "
-            "to another episode"
+            "every stage; their neighbours are trained on, so this shows whether the run learns, not how it carries "
+            "over to another episode"
         )
     sources = [
         _source(d.path, d.video, d.annotation.fingerprint, d.annotation.task, _label_kind(recipe, d.annotation))
