@@ -9,9 +9,10 @@ import yaml
 from material import DEMO, NANO, ROOT, TASK, make_annotation, write_video
 
 from dataset.annotation import read_annotation, write_annotation
+from infer.adapter import base_of_adapter
 from infer.errors import ModelError
 from infer.model import ProgressModel
-from train.adapter import bare_base, check_reload, take_probes
+from train.adapter import bare_base, check_reload, save_adapter, take_probes
 from train.collate import WindowCollator, image_token_counts, needed_frames, refuse_long_samples, token_counts
 from train.cost import estimate_cost, format_cost
 from train.each import recipes_by_task, train_each
@@ -142,8 +143,6 @@ def test_a_reloaded_adapter_that_differs_is_refused(tmp_path, nano):
     frames = prepare_frames(base, needed_frames(data.samples), FeaturesSection())
     base.model = get_peft_model(base.model, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
     base.model.eval()
-    from train.adapter import save_adapter
-
     save_adapter(base, tmp_path / "saved", recipe(tmp_path / "x"), data)
     with torch.no_grad():
         next(w for n, w in base.model.named_parameters() if "lora_B" in n).add_(0.3)  # trained on after saving
@@ -170,6 +169,29 @@ def test_lora_on_the_vision_tower_encodes_in_the_step_and_says_so(tmp_path, caps
     assert len(moved) == 3
     merge_adapter(output, tmp_path / "merged")  # how it is used: inference encodes frames once for base and adapters
     assert ProgressModel.load(str(tmp_path / "merged")).progress_config.tasks
+
+
+@pytest.mark.slow
+def test_bfloat16_with_gradient_checkpointing_reloads_exactly(tmp_path):
+    """The trainer's autocast is not part of the model: what it trained answers like what is loaded."""
+    output = train_lora(
+        recipe(tmp_path / "adapter", "sft.bf16=true", "sft.gradient_checkpointing=true", "sft.max_steps=2")
+    )
+    summary = json.loads((output / "train_summary.json").read_text())
+    assert (summary["torch_dtype"], summary["reload_logit_difference"]) == ("bfloat16", 0.0)
+
+
+def test_the_base_is_named_with_its_revision(tmp_path, nano):
+    from peft import LoraConfig, get_peft_model
+
+    base = ProgressModel.load(str(NANO))
+    adapted = get_peft_model(base.model, LoraConfig(target_modules=["q_proj"]))
+    model = ProgressModel(adapted, base.tokenizer, base.image_processor, "org/base@c0ffee")
+    named = recipe(tmp_path / "x", "model=org/base@c0ffee")
+    save_adapter(model, tmp_path / "adapter", named, read_training_data(named))
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", "c0ffee")  # PEFT's and vLLM's fields
+    assert base_of_adapter(tmp_path / "adapter") == "org/base@c0ffee"
 
 
 @pytest.mark.slow
