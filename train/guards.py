@@ -70,7 +70,7 @@ class StopAndKeep(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if _any_process(self._interruption.signal_number is not None, args.device):
-            control.should_save = control.should_training_stop = True
+            control.should_save = control.should_training_stop = self._interruption.stopped = True
 
     def on_save(self, args, state, control, **kwargs) -> None:
         if torch.distributed.is_initialized():  # every process has written its random state

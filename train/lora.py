@@ -82,7 +82,7 @@ def train_lora(
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if interruption.signal_number is not None:
+        if interruption.stopped and trainer.state.global_step < trainer.state.max_steps:
             raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step}; go on with --resume")
 
         model.model.eval()

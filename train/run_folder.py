@@ -95,13 +95,12 @@ class RunFolder:
             if self.writes and self.last_checkpoint() is None:
                 shutil.rmtree(self.partial, ignore_errors=True)
             raise
-        if not self.writes:
-            return
-        for folder in self._checkpoints():
-            shutil.rmtree(folder)
-        self._swap_in()
+        if self.writes:
+            self._swap_in()
 
     def _swap_in(self) -> None:
+        for folder in self._checkpoints():
+            shutil.rmtree(folder)
         if self.output.exists():
             shutil.rmtree(self._earlier, ignore_errors=True)
             self.output.rename(self._earlier)
@@ -137,11 +136,13 @@ class Interruption:
     """Ctrl-C and SIGTERM as a wish to stop after the step that runs; a second one stops at once.
 
     Attributes:
-        signal_number: The signal that came, or None.
+        signal_number: The signal that came to this process, or None.
+        stopped: Whether the run stopped for a signal, to this process or to another of the same run.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.stopped = False
 
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
