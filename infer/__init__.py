@@ -5,8 +5,11 @@ from infer.records import Prediction
 
 _LAZY = {
     "ProgressModel": "infer.model",
+    "ProgressStream": "infer.stream",
+    "batch_chat": "infer.chat",
     "infer_progress_from_video": "infer.predict",
     "predict_video": "infer.predict",
+    "push_all": "infer.stream",
 }
 
 __all__ = ["ModelError", "Prediction", *sorted(_LAZY)]

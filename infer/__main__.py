@@ -12,7 +12,8 @@ examples:
   python -m infer --model_path runs/demo/adapter --use_lora --video_path v.mp4 --task "Open the drawer" \\
       --output_path p.jsonl
   python -m infer --model_path ce-amtic/ProcVLM-2B --video_path v.mp4 --task "Open the drawer" --output_path p.jsonl
-The adapter brings its window rule, its pixel budget and the name of its base model.
+  python -m infer ... --video_path held_out/ more/*.mp4 --resume      many videos, one model load; go on after a stop
+The adapter brings its window rule, its pixel budget and the name of its base model. Rows are written as they come.
 """
 
 
@@ -24,8 +25,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_path", required=True, help="base model (hub id or folder); with --use_lora the adapter"
     )
-    parser.add_argument("--video_path", required=True, help="video to read")
-    parser.add_argument("--output_path", required=True, help="JSONL of predictions to write; replaced if it exists")
+    parser.add_argument("--video_path", required=True, nargs="+", help="videos: files, folders or quoted globs")
+    parser.add_argument(
+        "--output_path", required=True, help="JSONL of predictions; replaced if it exists, unless --resume"
+    )
+    parser.add_argument("--resume", action="store_true", help="keep the rows of --output_path and do what is missing")
     parser.add_argument("--task", required=True, help="the instruction the robot follows")
     parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
     parser.add_argument("--base_model", help="base to use in place of the one that the adapter names")
@@ -44,20 +48,34 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_new_tokens", type=int, default=DEFAULT_MAX_NEW_TOKENS, help="budget of one answer")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy and repeatable")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--device", help="torch device (default: cuda or mps where there is one, else cpu)")
+    parser.add_argument(
+        "--readout", choices=("text", "expected"), default="text",
+        help="text: the number that the answer says; expected: the mean over all that the model might have said",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of sampled answers (--temperature above 0)")
     parser.add_argument("--batch_size", type=int, default=32, help="windows decoded together")
     parser.add_argument(
         "--on_unparsed", choices=("null", "previous"), default="null",
         help="progress of an answer without a percentage: null, or the previous frame's (said in progress_source)",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("transformers", "vllm"), default="transformers",
+        help="vllm: ask a server that `python -m infer.vllm` started",
+    )  # fmt: skip
+    parser.add_argument("--server", default="http://127.0.0.1:8000", help="URL of the vLLM server")
+    parser.add_argument("--server_model", help="the model's name there (default: adapter or base)")
     parser.add_argument("--force", action="store_true", help="allow a window that differs from the adapter's")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Predict one video and write its records."""
+    """Predict the videos and write their records."""
     from dataset.video import VideoReader
+    from infer.videos import find_videos
 
-    VideoReader(arguments.video_path)  # before torch is imported: a bad path is told at once
+    for path in find_videos(arguments.video_path):  # before torch is imported: a bad path is told at once
+        VideoReader(path)
 
     from infer.predict import infer_progress_from_video
 

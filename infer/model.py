@@ -9,10 +9,8 @@ windows are put together from it (`mm_encoder_outputs` of transformers).
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +20,14 @@ import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-from dataset.window import WindowSpec
+from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
 from infer.errors import ModelError
+from infer.memory import BatchLimit
 
-ADAPTER_WEIGHTS = "adapter_config.json"
-PROGRESS_CONFIG = "progress_config.json"  # the window rule, the pixels and the prompt that an adapter was trained with
 _IMAGE_TOKEN = "<|image_pad|>"
+DEFAULT_ADAPTER = "default"
+PixelBudget = tuple[int, int]  # least and most pixels of one image
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,65 +45,16 @@ class FrameFeatures:
     grid_thw: tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class ProgressConfig:
-    """How an adapter was trained, as far as inference must do the same; saved beside the adapter.
-
-    Args:
-        window: The window rule.
-        min_pixels, max_pixels: Pixel budget of one image; None leaves the base model's own.
-        task: Task texts of the training demonstrations.
-        prompt_version: `dataset.prompts.PROMPT_VERSION` at training time.
-    """
-
-    window: WindowSpec
-    min_pixels: int | None
-    max_pixels: int | None
-    tasks: tuple[str, ...]
-    prompt_version: int
-
-    def save(self, folder: str | Path) -> None:
-        """Write `progress_config.json` into an adapter folder."""
-        document = {
-            "window": self.window.to_dict(),
-            "min_pixels": self.min_pixels,
-            "max_pixels": self.max_pixels,
-            "tasks": list(self.tasks),
-            "prompt_version": self.prompt_version,
-        }
-        (Path(folder) / PROGRESS_CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: str | Path) -> ProgressConfig:
-        """Read it from an adapter folder; ModelError when it is missing or damaged."""
-        path = Path(folder) / PROGRESS_CONFIG
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                window=WindowSpec(**document["window"]),
-                min_pixels=document["min_pixels"],
-                max_pixels=document["max_pixels"],
-                tasks=tuple(document["tasks"]),
-                prompt_version=document["prompt_version"],
-            )
-        except FileNotFoundError:
-            raise ModelError(
-                f"adapter {folder} has no {PROGRESS_CONFIG}, so its window rule is unknown; use a folder that "
-                "`python -m train` wrote"
-            ) from None
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} is damaged ({error}); train the adapter again or restore the file") from None
-
-
 class ProgressModel:
-    """A progress-reward model: a Qwen3-VL base and, optionally, one LoRA adapter on it.
+    """A progress-reward model: a Qwen3-VL base and any number of LoRA adapters on it, one of them active.
 
     Attributes:
         model: The transformers model; a `PeftModel` when there is an adapter.
         tokenizer: Its tokenizer with the chat template.
-        image_processor: Its image processor.
-        progress_config: How the adapter was trained; None without one.
-        base_name: Hub id or path of the base model.
+        image_processor: Its image processor, set to the pixel budget of the active adapter.
+        base_name: Hub id (with its `@revision` where one was asked for) or path of the base model.
+        adapters: How each adapter was trained, by name.
+        progress_config: How the active adapter was trained; None without one.
     """
 
     def __init__(
@@ -122,11 +70,15 @@ class ProgressModel:
         self.image_processor = image_processor
         self.base_name = base_name
         self.progress_config = progress_config
+        self.adapters = {DEFAULT_ADAPTER: progress_config} if progress_config else {}
         self.image_token_id = tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN)
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer of {base_name} has no padding token; it is not a Qwen3-VL tokenizer")
+        self._base_pixels = dict(image_processor.size)
         self._prompt_ids: dict[tuple[str, int], list[int]] = {}
+        self._positions: dict[tuple[Any, ...], torch.Tensor] = {}
+        self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
     def load(
@@ -138,38 +90,62 @@ class ProgressModel:
         device: str | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        attn_implementation: str | None = None,
+        load_in_4bit: bool = False,
     ) -> ProgressModel:
         """Load a base model, or with `use_lora` an adapter folder and the base it was trained on.
 
         Args:
-            model_path: Base model (hub id or folder); with `use_lora` the adapter folder.
+            model_path: Base model (hub id, `id@revision` or folder); with `use_lora` the adapter folder.
             use_lora: Whether `model_path` is an adapter. It changes nothing else.
             base_model: Base to use in place of the one named in the adapter.
             torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
-            device: Torch device; the GPU when there is one.
+            device: Torch device; "cuda" or "mps" when there is one, else "cpu".
             min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
+            attn_implementation: Attention of transformers; FlashAttention 2 where it is installed and the GPU and the
+                dtype can use it, else "sdpa".
+            load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
 
         Raises:
-            ModelError: The folder is of the other kind, or the base cannot be found.
+            ModelError: The folder is of the other kind, the base cannot be found, or 4 bits are not to be had here.
         """
-        progress_config = None
         base_name = model_path
         if use_lora:
-            base_name = base_model or _base_of_adapter(model_path)
-            progress_config = ProgressConfig.read(model_path)
-            min_pixels = min_pixels or progress_config.min_pixels
-            max_pixels = max_pixels or progress_config.max_pixels
-        elif (Path(model_path) / ADAPTER_WEIGHTS).exists():
+            base_name = base_model or base_of_adapter(model_path)
+            _refuse_other_pixels(ProgressConfig.read(model_path), model_path, min_pixels, max_pixels)
+            refuse_vision_adapter(model_path)
+        elif is_adapter(model_path):
             raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or _best_device()
         dtype = _resolve_dtype(torch_dtype, device)
-        model, tokenizer, image_processor = _load_base(base_name, dtype, min_pixels, max_pixels)
+        attention = attn_implementation or _best_attention(device, dtype)
+        options = {"dtype": dtype, "attn_implementation": attention}
+        if load_in_4bit:
+            options |= _four_bits(device, dtype)
+        model, tokenizer, image_processor = _load_base(base_name, options, min_pixels, max_pixels)
+        if not load_in_4bit:  # bitsandbytes has put it on the GPU already
+            model.to(device)
+        loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if use_lora:
-            from peft import PeftModel
+            loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
+        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model (`python -m train.merge`)
+            loaded.progress_config = ProgressConfig.read(model_path)
+        return loaded
 
-            model = PeftModel.from_pretrained(model, model_path)
-        model.to(device).eval()
-        return cls(model, tokenizer, image_processor, base_name, progress_config)
+    def with_adapter(self, folder: str | Path) -> ProgressModel:
+        """Return this base with the adapter of a folder on it, whatever it changes; the pixel budget stays as loaded.
+
+        For training and merging. PEFT puts its layers into the base's own modules; `model.unload()` takes them out.
+        """
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(self.model, str(folder)).to(self.device).eval()
+        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, ProgressConfig.read(folder))
+
+    @property
+    def revision(self) -> str | None:
+        """Commit of the hub that the base was loaded from; None for a folder."""
+        return getattr(self.base.config, "_commit_hash", None) or split_revision(self.base_name)[1]
 
     @property
     def device(self) -> torch.device:
@@ -186,24 +162,112 @@ class ProgressModel:
         """Whether a LoRA adapter is loaded."""
         return hasattr(self.model, "peft_config")
 
+    def load_adapter(self, folder: str, name: str | None = None, base_model: str | None = None) -> str:
+        """Put one more adapter on the base that is in memory, make it the active one and return its name.
+
+        Args:
+            folder: Adapter folder that `python -m train` wrote.
+            name: Name for `set_adapter`; the folder's own name by default.
+            base_model: Set it to load an adapter that names another base, as `load` does.
+
+        Raises:
+            ModelError: The name is taken, or the adapter was trained on another base.
+        """
+        name = name or Path(folder).resolve().name.replace(".", "_")
+        trained_on, config = base_of_adapter(folder), ProgressConfig.read(folder)
+        if name in self.adapters:
+            raise ModelError(f'an adapter "{name}" is loaded already ({", ".join(self.adapters)}); give another name')
+        if base_model is None and not self._is_base(trained_on):
+            raise ModelError(
+                f"adapter {folder} was trained on {trained_on}, but {self.base_name} is loaded; load that base, or "
+                "pass base_model if it is the same model under another name"
+            )
+        refuse_vision_adapter(folder)
+        if self.has_adapter:
+            self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
+        else:
+            from peft import PeftModel
+
+            self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
+        self.model.eval()
+        self.adapters[name] = config
+        self.set_adapter(name)
+        return name
+
+    def _is_base(self, trained_on: str) -> bool:
+        """Tell whether a name stands for the base in memory; a revision counts where both sides know theirs."""
+        (here, _), (there, revision) = split_revision(self.base_name), split_revision(trained_on)
+        same_revision = revision is None or self.revision in (None, revision)
+        return resolve_model_name(here) == resolve_model_name(there) and same_revision
+
+    def set_adapter(self, name: str) -> None:
+        """Make a loaded adapter the active one; its window rule and pixel budget come with it."""
+        self.progress_config = self._adapter(name)
+        self.model.set_adapter(name, inference_mode=True)
+        least, most = self.pixel_budget_of(name)
+        self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
+
+    def _adapter(self, name: str) -> ProgressConfig:
+        if name not in self.adapters:
+            raise ModelError(f'no adapter "{name}" is loaded; loaded are: {", ".join(self.adapters) or "none"}')
+        return self.adapters[name]
+
     @contextmanager
-    def adapter_switch(self, enabled: bool):
-        """Answer as the base model inside the block when `enabled` is False; vision features stay valid."""
-        with nullcontext() if enabled or not self.has_adapter else self.model.disable_adapter():
+    def adapter_switch(self, enabled: bool, name: str | None = None):
+        """Choose inside the block: adapter `name`, the active one by default, or with `enabled` False the base.
+
+        Vision features stay valid, as adapters leave the vision tower alone.
+        """
+        if not enabled and self.has_adapter:
+            with self.model.disable_adapter():
+                yield
+            return
+        if not enabled or name is None:
             yield
+            return
+        active = next((key for key, config in self.adapters.items() if config is self.progress_config), None)
+        self.set_adapter(name)
+        try:
+            yield
+        finally:
+            if active is not None:
+                self.set_adapter(active)
+
+    def recent_answers(self, task: str) -> dict[tuple[int, ...], None]:
+        """Return the memory of distinct answers to one task, as tokens, the latest last; drafts for the next ones."""
+        return self._recent_answers.setdefault(task, {})
+
+    @property
+    def pixel_budget(self) -> PixelBudget:
+        """Least and most pixels of one image for the active adapter; features of two budgets differ."""
+        return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
+
+    def pixel_budget_of(self, name: str | None) -> PixelBudget:
+        """Return the pixel budget of adapter `name`; of the active one, or of the base, for None."""
+        if name is None:
+            return self.pixel_budget
+        config = self._adapter(name)
+        return (
+            config.min_pixels or self._base_pixels["shortest_edge"],
+            config.max_pixels or self._base_pixels["longest_edge"],
+        )
 
     @torch.no_grad()
-    def encode_frames(self, frames: np.ndarray, batch_size: int = 16) -> list[FrameFeatures]:
+    def encode_frames(
+        self, frames: np.ndarray, batch_size: int = 16, pixel_budget: PixelBudget | None = None
+    ) -> list[FrameFeatures]:
         """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
-        features = []
-        for start in range(0, len(frames), batch_size):
-            pixels = self.preprocess(frames[start : start + batch_size])
-            features += self.encode_pixels(pixels["pixel_values"], pixels["image_grid_thw"])
-        return features
+        return BatchLimit(batch_size, "frames").run(
+            lambda part: self.encode_pixels(**self.preprocess(part, pixel_budget)), frames
+        )
 
-    def preprocess(self, frames: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+    def preprocess(
+        self, frames: Sequence[np.ndarray], pixel_budget: PixelBudget | None = None
+    ) -> dict[str, torch.Tensor]:
         """Resize and normalise frames: `pixel_values` (patches, patch_dim) and `image_grid_thw` (T, 3)."""
-        return dict(self.image_processor(images=list(frames), return_tensors="pt"))
+        least, most = pixel_budget or self.pixel_budget
+        size = {"shortest_edge": least, "longest_edge": most}
+        return dict(self.image_processor(images=list(frames), size=size, return_tensors="pt"))
 
     def encode_pixels(self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor) -> list[FrameFeatures]:
         """Run the vision tower on preprocessed images; gradients flow when they are enabled."""
@@ -238,6 +302,12 @@ class ProgressModel:
             rows.append(row + answer)
             answer_lengths.append(len(answer))
         length = max(len(row) for row in rows)
+        limit = self.base.config.text_config.max_position_embeddings
+        if length > limit:
+            raise ModelError(
+                f"question and answer take {length} tokens, but {self.base_name} reads at most {limit}; shorten the "
+                "task text, show fewer frames in a window or lower the pixel budget"
+            )
         input_ids = torch.full((len(rows), length), self.tokenizer.pad_token_id, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
         labels = torch.full_like(input_ids, -100)
@@ -262,6 +332,26 @@ class ProgressModel:
         if completions is not None:
             inputs["labels"] = labels.to(self.device)
         return inputs
+
+    def sample_length(self, prompt: str, completion: str, image_tokens: Sequence[int]) -> int:
+        """Return the tokens of one training sample: prompt, answer and, per image of its window, its visual tokens."""
+        text = len(self._tokenize_prompt(prompt, len(image_tokens))) - len(image_tokens)
+        return text + sum(image_tokens) + len(self._tokenize_completion(completion))
+
+    def prompt_positions(self, window: Sequence[FrameFeatures], prompt: str) -> torch.Tensor:
+        """Return the M-RoPE positions of one window and its question, int64, shape (3, length).
+
+        They depend on the shapes of the images and on the text only, so that a video needs them once.
+        """
+        key = (prompt, tuple(frame.grid_thw for frame in window))
+        if key not in self._positions:
+            if len(self._positions) >= 64:
+                self._positions.clear()
+            row = torch.tensor([self._expand_images(self._tokenize_prompt(prompt, len(window)), window)])
+            grids = torch.tensor([frame.grid_thw for frame in window])
+            positions, _ = self.base.model.get_rope_index(row, (row == self.image_token_id).long(), grids)
+            self._positions[key] = positions[:, 0].to(self.device)
+        return self._positions[key]
 
     def _tokenize_prompt(self, prompt: str, num_images: int) -> list[int]:
         """Render one user turn (images, then text) and open the assistant's; one image token per image."""
@@ -301,6 +391,54 @@ def resolve_model_name(name: str) -> str:
     return name
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    model_id, _, revision = name.rpartition("@")
+    return model_id, revision
+
+
+def _four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what `from_pretrained` needs for a base in 4 bits (NF4, double quantization, as in QLoRA)."""
+    from importlib.util import find_spec
+
+    if not device.startswith("cuda"):
+        raise ModelError(f"load_in_4bit is set, but the device is {device}; 4 bits need an NVIDIA GPU, leave it out")
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("load_in_4bit needs the package bitsandbytes; `pip install bitsandbytes`, or leave it out")
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["visual", "lm_head"],
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | None, max_pixels: int | None) -> None:
+    for name, asked in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
+        trained = getattr(config, name)
+        if asked is not None and trained is not None and asked != trained:
+            raise ModelError(f"adapter {folder} was trained with {name} {trained}, not {asked}; leave {name} out")
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_attention(device: str, dtype: torch.dtype) -> str:
+    from transformers.utils import is_flash_attn_2_available
+
+    usable = device.startswith("cuda") and dtype in (torch.float16, torch.bfloat16) and is_flash_attn_2_available()
+    return "flash_attention_2" if usable else "sdpa"
+
+
 def _resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     if torch_dtype == "auto":
         return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
@@ -309,37 +447,38 @@ def _resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     return _DTYPES[torch_dtype]
 
 
-def _base_of_adapter(adapter: str) -> str:
-    path = Path(adapter) / ADAPTER_WEIGHTS
-    if not path.exists():
-        hint = (
-            "it is a base model; leave --use_lora out"
-            if (Path(adapter) / "config.json").exists()
-            else "name the folder that `python -m train` wrote"
-        )
-        raise ModelError(f"{adapter} holds no LoRA adapter ({ADAPTER_WEIGHTS} is missing); {hint}")
-    base_name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not base_name:
-        raise ModelError(f"{path} names no base model; give one with --base_model")
-    return base_name
-
-
-def _load_base(base_name: str, dtype: torch.dtype, min_pixels: int | None, max_pixels: int | None):
-    resolved = resolve_model_name(base_name)
+def _load_base(base_name: str, options: dict[str, Any], min_pixels: int | None, max_pixels: int | None):
+    name, revision = split_revision(base_name)
+    where = {"pretrained_model_name_or_path": resolve_model_name(name), "revision": revision or "main"}
     try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(resolved, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(resolved)
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(resolved)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(**where, **options)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
     except (OSError, ValueError) as error:
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
-            "while the network is up (adapters: --base_model overrides the base they name)"
-        ) from error
-    size = dict(image_processor.size)
-    image_processor.size = {
+        raise _cannot_load(base_name, error) from error
+    tokenizer.padding_side = "left"
+    return model, tokenizer, load_image_processor(base_name, min_pixels, max_pixels)
+
+
+def load_image_processor(
+    base_name: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> Qwen2VLImageProcessorPil:
+    """Return the image processor of a base model, set to a pixel budget; None leaves the base's own."""
+    name, revision = split_revision(base_name)
+    try:
+        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(name), revision=revision or "main")
+    except (OSError, ValueError) as error:
+        raise _cannot_load(base_name, error) from error
+    size = dict(processor.size)
+    processor.size = {
         "shortest_edge": min_pixels or size["shortest_edge"],
         "longest_edge": max_pixels or size["longest_edge"],
     }
-    tokenizer.padding_side = "left"
-    return model, tokenizer, image_processor
+    return processor
+
+
+def _cannot_load(base_name: str, error: Exception) -> ModelError:
+    detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
+        "while the network is up (adapters: --base_model overrides the base they name)"
+    )

@@ -1,16 +1,15 @@
-"""The overlay video: the progress curve and the model's reasoning under the picture.
+"""The overlay: progress curve, label, stages and the model's reasoning under the picture, as MP4, GIF or PNG strip.
 
     python -m infer.overlay --predictions runs/demo/predictions/v.adapter.jsonl --output runs/demo/overlay.mp4
 
-Knows records and pixels; shows the records' own numbers, so that video, CLI and report agree. Does not know models.
+Shows the records' own numbers, so that video, CLI and report agree. Knows records, annotations and video files.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,104 +19,187 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
+from dataset.annotation import Annotation, read_annotation
 from dataset.cli import run_command
+from dataset.progress import label_curve
 from dataset.video import VideoReader
+from infer.panel import Curve, Panel, value_text
 from infer.records import read_records
 
-MIN_WIDTH = 480  # pixels; smaller videos are enlarged so that text stays readable
-CURVE_HEIGHT, TEXT_LINES, LINE_HEIGHT, MARGIN = 110, 6, 18, 12
-_INK, _SOFT, _PAGE, _CURVE = (235, 235, 240), (140, 145, 155), (24, 26, 32), (96, 165, 250)
+MIN_WIDTH = 640  # pixels; smaller videos are enlarged so that text stays readable
+GIF_WIDTH, GIF_FPS = 400, 8
+STRIP_FRAMES, STRIP_WIDTH = 8, 1600
+
+EPILOG = """\
+examples:
+  python -m infer.overlay --predictions p.jsonl --output o.mp4                         from records, without a model
+  python -m infer.overlay --predictions adapter.jsonl base.jsonl --names adapter base --annotation v.json --output o.gif
+  python -m infer.overlay --model_path runs/demo/adapter --use_lora --video_path v.mp4 --task "..." --output o.png
+"""
 
 
-def render_overlay(records: Sequence[dict[str, Any]], video_path: str | Path, output_path: str | Path) -> None:
-    """Write an H.264 video: every source frame of `video_path`, over it the prediction in force at that frame.
+def render_overlay(
+    records: Sequence[dict[str, Any]],
+    video_path: str | Path,
+    output_path: str | Path,
+    compare: Sequence[dict[str, Any]] | None = None,
+    names: Sequence[str] = ("", ""),
+    annotation: Annotation | None = None,
+) -> None:
+    """Write every source frame of `video_path` with the prediction in force at that frame; a PNG holds a few of them.
 
     Args:
         records: Rows of one video in frame order (`infer.predict.make_records`).
         video_path: The video that was predicted.
-        output_path: MP4 to write; appears in one step when it is complete.
+        output_path: `.mp4` (H.264), `.gif` or `.png` (a strip); appears in one step when it is complete.
+        compare: Rows of a second model on the same video.
+        names: Legend of the one or two models.
+        annotation: The video's annotation: its label and stages are shown as well.
     """
-    reader, output = VideoReader(video_path), Path(output_path)
-    height, width = reader.frame(0).shape[:2]
-    scale = max(1.0, MIN_WIDTH / width)
-    size = (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
-    panel_height = MARGIN * 3 + CURVE_HEIGHT + LINE_HEIGHT * (TEXT_LINES + 1)
-    panel_height += panel_height % 2
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial.mp4")
-    rows = {record["frame_index"]: record for record in records}
-    current = None
-    with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(reader.fps).limit_denominator(1000), options={"crf": "23"}
+    output = Path(output_path)
+    writers = {".mp4": _write_mp4, ".gif": _write_gif, ".png": _write_strip}
+    if output.suffix.lower() not in writers:
+        raise ValueError(f"overlay {output}: its name must end in {', '.join(writers)}")
+    reader = VideoReader(video_path)
+    if annotation is not None and annotation.num_frames != len(reader):
+        raise ValueError(
+            f"{video_path} has {len(reader)} frames, but the annotation is of a video with {annotation.num_frames}; "
+            "give the annotation of this video"
         )
-        stream.width, stream.height, stream.pix_fmt = size[0], size[1] + panel_height, "yuv420p"
-        for index, frame in tqdm(reader.iter_frames(), total=len(reader), desc="overlay", unit="frame"):
-            current = rows.get(index, current)
-            page = Image.new("RGB", (size[0], size[1] + panel_height), _PAGE)
-            page.paste(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-            _draw_panel(ImageDraw.Draw(page), records, current, index, len(reader), size)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(np.asarray(page), format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    os.replace(partial, output)
+    curves = [Curve(name, rows) for name, rows in zip(names, (records, compare), strict=False) if rows]
+    if not curves:
+        raise ValueError(f"there are no predictions of {video_path} to show; run `python -m infer` again")
+    last = max(record["frame_index"] for curve in curves for record in curve.records)
+    if last >= len(reader):
+        raise ValueError(f"the predictions reach frame {last}, but {video_path} ends at frame {len(reader) - 1}")
+    task = next((row["task"] for row in records if row.get("task")), "")
+    label, stages = (label_curve(annotation), annotation.stages) if annotation else (None, ())
+
+    def make_panel(width: int, **options: Any) -> Panel:
+        return Panel(width, curves, len(reader), task, label, stages, **options)
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    try:
+        writers[output.suffix.lower()](reader, make_panel, partial)
+        os.replace(partial, output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _draw_panel(
-    draw: ImageDraw.ImageDraw, records, current, index: int, num_frames: int, size: tuple[int, int]
-) -> None:
-    """Draw the curve up to the current frame, the percentage and the wrapped reasoning."""
-    left, right = MARGIN + 30, size[0] - MARGIN
-    top = size[1] + MARGIN
-    bottom = top + CURVE_HEIGHT
-    font, small = ImageFont.load_default(14), ImageFont.load_default(11)
+def _pages(reader: VideoReader, panel: Panel, size: tuple[int, int], indices: Sequence[int]) -> Iterator[Image.Image]:
+    """Yield picture and panel, one above the other, per frame."""
+    for index, frame in tqdm(reader.iter_frames(indices), total=len(indices), desc="overlay", unit="frame"):
+        page = Image.new("RGB", (size[0], size[1] + panel.height))
+        page.paste(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+        page.paste(panel.draw(index, float(reader.timestamps_sec[index])), (0, size[1]))
+        yield page
 
-    def place(frame: int, progress: float) -> tuple[float, float]:
-        return left + (right - left) * frame / max(num_frames - 1, 1), bottom - CURVE_HEIGHT * progress / 100.0
 
-    for level in (0, 50, 100):
-        y = place(0, level)[1]
-        draw.line((left, y, right, y), fill=(55, 58, 66))
-        draw.text((left - 6, y), str(level), fill=_SOFT, font=small, anchor="rm")
-    shown = [r for r in records if r["frame_index"] <= index and r["progress"] is not None]
-    points = [place(record["frame_index"], record["progress"]) for record in shown]
-    if len(points) > 1:
-        draw.line(points, fill=_CURVE, width=3, joint="curve")
-    x = place(index, 0)[0]
-    draw.line((x, top, x, bottom), fill=_SOFT)
-    if current is None:
-        return
-    value = "no percentage" if current["progress"] is None else f"{current['progress']:.1f} %"
-    note = " (carried forward)" if current.get("progress_source") == "previous" else ""
-    y = bottom + MARGIN
-    draw.text((MARGIN, y), f"{value}{note}", fill=_CURVE, font=ImageFont.load_default(16))
-    columns = max(20, (size[0] - 2 * MARGIN) // 8)
-    lines = [part for line in current["reasoning"].splitlines() for part in textwrap.wrap(line, columns)]
-    if len(lines) > TEXT_LINES:
-        lines = [*lines[: TEXT_LINES - 1], "..."]
-    for number, line in enumerate(lines):
-        draw.text((MARGIN, y + 24 + number * LINE_HEIGHT), line, fill=_INK, font=font)
+def _picture_size(reader: VideoReader, width: int | None = None) -> tuple[int, int]:
+    """Return even sizes of the picture: its own, enlarged to `MIN_WIDTH`, or scaled to `width`."""
+    height, own = reader.frame(0).shape[:2]
+    width = width or max(own, MIN_WIDTH)
+    return round(width / 2) * 2, max(2, round(height * width / own / 2) * 2)
+
+
+def _write_mp4(reader: VideoReader, make_panel: Callable[..., Panel], path: Path) -> None:
+    size = _picture_size(reader)
+    panel = make_panel(size[0])
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        rate = Fraction(reader.fps).limit_denominator(1000)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = size[0], size[1] + panel.height, "yuv420p"
+        for page in _pages(reader, panel, size, range(len(reader))):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(page), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_gif(reader: VideoReader, make_panel: Callable[..., Panel], path: Path) -> None:
+    step = max(1, round(reader.fps / GIF_FPS))
+    size = _picture_size(reader, GIF_WIDTH)
+    indices = range(0, len(reader), step)
+    pages = [page.quantize(64, dither=Image.Dither.NONE) for page in _pages(reader, make_panel(size[0]), size, indices)]
+    duration = round(1000 * step / reader.fps)
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=duration, loop=0, optimize=True)
+
+
+def _write_strip(reader: VideoReader, make_panel: Callable[..., Panel], path: Path) -> None:
+    """Put evenly spread frames side by side, each with its time and value, over the whole curve."""
+    panel = make_panel(STRIP_WIDTH, scale=1.6, complete=True)
+    indices = sorted({round(i) for i in np.linspace(0, len(reader) - 1, STRIP_FRAMES)})
+    width = STRIP_WIDTH // len(indices)
+    size = _picture_size(reader, width)
+    caption = 34
+    page = Image.new("RGB", (STRIP_WIDTH, size[1] + caption + panel.height), (22, 24, 30))
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
+    for number, (index, frame) in enumerate(reader.iter_frames(indices)):
+        page.paste(Image.fromarray(frame).resize((width, size[1]), Image.Resampling.LANCZOS), (number * width, 0))
+        record = panel.curves[0].at(index)
+        value = "-" if record is None or record["progress"] is None else value_text(record).split(" (")[0]
+        text = f"{reader.timestamps_sec[index]:.2f} s   {value}"
+        draw.text((number * width + width / 2, size[1] + caption / 2), text, (236, 237, 242), font, anchor="mm")
+    page.paste(panel.draw(indices[-1], float(reader.timestamps_sec[-1])), (0, size[1] + caption))
+    page.save(path)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m infer.overlay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m infer.overlay",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--predictions", required=True, help="JSONL that `python -m infer` wrote")
+    parser.add_argument("--predictions", nargs="+", help="one or two JSONL files that `python -m infer` wrote")
+    parser.add_argument("--names", nargs="+", help="legend of the models, in the order of --predictions")
     parser.add_argument("--video_path", help="the video (default: the one named in the predictions)")
-    parser.add_argument("--output", required=True, help="MP4 to write; replaced if it exists")
+    parser.add_argument("--annotation", help="annotation of the video: shows its label and stages")
+    parser.add_argument("--output", required=True, help=".mp4, .gif or .png to write; replaced if it exists")
+    model = parser.add_argument_group("without --predictions, a model is run first")
+    model.add_argument("--model_path", help="base model; with --use_lora the adapter")
+    model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
+    model.add_argument("--task", help="the instruction the robot follows (default: the annotation's)")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Render one overlay video."""
-    records = read_records(arguments.predictions)
-    if not records:
-        raise ValueError(f"{arguments.predictions} holds no predictions; run `python -m infer` again")
-    render_overlay(records, arguments.video_path or records[0]["video_path"], arguments.output)
+    """Render one overlay."""
+    annotation = read_annotation(arguments.annotation) if arguments.annotation else None
+    if arguments.predictions:
+        if len(arguments.predictions) > 2:
+            raise ValueError(f"--predictions names {len(arguments.predictions)} files; an overlay shows one or two")
+        video, tables = _read_predictions(arguments.predictions, arguments.video_path)
+    else:
+        task = arguments.task or (annotation.task if annotation else None)
+        if not (arguments.model_path and arguments.video_path and task):
+            raise ValueError("give --predictions, or --model_path, --video_path and --task to make them now")
+        from infer.predict import infer_progress_from_video
+
+        video = arguments.video_path
+        tables = [infer_progress_from_video(arguments.model_path, video, task, use_lora=arguments.use_lora)]
+    names = arguments.names or ([Path(path).stem for path in arguments.predictions or []] if len(tables) > 1 else [""])
+    if len(names) != len(tables):
+        raise ValueError(f"--names gives {len(names)} names for {len(tables)} models; give one each")
+    render_overlay(tables[0], video, arguments.output, tables[1] if len(tables) > 1 else None, names, annotation)
     print(f"wrote {arguments.output}")
+
+
+def _read_predictions(paths: Sequence[str], video: str | None) -> tuple[str, list[list[dict[str, Any]]]]:
+    """Return the video and each file's rows of it; a file of several videos needs the name of one."""
+    tables = []
+    for path in paths:
+        rows = read_records(path)
+        videos = list(dict.fromkeys(row["video_path"] for row in rows))
+        if not rows:
+            raise ValueError(f"{path} holds no predictions; run `python -m infer` again")
+        if video is None and len(videos) > 1:
+            raise ValueError(f"{path} holds predictions of {len(videos)} videos; choose one of them with --video_path")
+        video = video or videos[0]
+        tables.append(rows if len(videos) == 1 else [row for row in rows if row["video_path"] == video])
+        if not tables[-1]:
+            raise ValueError(f"{path} holds no predictions of {video}, only of {', '.join(videos)}")
+    return video, tables
 
 
 if __name__ == "__main__":

@@ -7,15 +7,20 @@ fields follow them. Knows names and files; does not know models or videos.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from dataset.annotation import write_text_atomically
 
 DEFAULT_MAX_SAMPLED_FRAMES = 512
 DEFAULT_MAX_NEW_TOKENS = 256
+FLUSH_SEC = 1.0
+
+ProgressSource = Literal["model", "expected", "forced", "previous"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,11 @@ class Prediction:
         progress: Percent, 0 to 100; None where the answer had none and the caller did not ask for the previous one.
         reasoning: The answer without its progress sentence.
         model_output: The raw answer.
-        parsed_progress: The percentage read from this very answer; None where it had none.
-        progress_source: "model", "previous" (carried forward at the caller's wish) or None.
+        parsed_progress: The percentage read from this very text; None where it had none.
+        progress_source: "model" (the text's number), "expected" (mean over the numbers that the model might have put
+            there), "forced" (the answer ran past its budget, and the model was made to fill in the tag), "previous"
+            (carried forward at the caller's wish) or None.
+        progress_std: Standard deviation of an expected value, points.
     """
 
     frame_index: int
@@ -40,21 +48,24 @@ class Prediction:
     reasoning: str
     model_output: str
     parsed_progress: float | None
-    progress_source: Literal["model", "previous"] | None
+    progress_source: ProgressSource | None
+    progress_std: float | None = None
+
+
+def make_record(video_path: str, task: str, number: int, prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as one row of a JSONL file; `number` counts the rows of its video from 0."""
+    return {
+        "video_path": video_path,
+        "task": task,
+        "sample_index": number,
+        **asdict(prediction),
+        "window_frame_indices": list(prediction.window_frame_indices),
+    }
 
 
 def make_records(video_path: str, task: str, predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
-    """Return predictions as the rows of a JSONL file."""
-    return [
-        {
-            "video_path": video_path,
-            "task": task,
-            "sample_index": number,
-            **asdict(prediction),
-            "window_frame_indices": list(prediction.window_frame_indices),
-        }
-        for number, prediction in enumerate(predictions)
-    ]
+    """Return the predictions of one video as the rows of a JSONL file."""
+    return [make_record(video_path, task, number, prediction) for number, prediction in enumerate(predictions)]
 
 
 def write_records(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
@@ -64,10 +75,73 @@ def write_records(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
     """Read records back; ValueError names the line that is no JSON."""
+    return _parse(path, Path(path).read_text(encoding="utf-8"))
+
+
+def _parse(path: str | Path, text: str) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: no valid JSON ({error})") from None
+            raise ValueError(f"{path}, line {number}: no valid JSON ({error}); restore the file") from None
+        if not isinstance(record, dict) or "frame_index" not in record:
+            raise ValueError(f"{path}, line {number}: no prediction (it has no frame_index); name a file of records")
+        records.append(record)
     return records
+
+
+class RecordFile:
+    """A JSONL file that grows while predictions are made; what was written survives the process.
+
+    Args:
+        path: The file.
+        resume: Keep the complete rows that are there (a last line that was cut off is removed) and append to them.
+            Otherwise an earlier file is replaced when the first row comes.
+
+    Attributes:
+        earlier: The rows that were kept.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False) -> None:
+        self.path = Path(path)
+        self.earlier: list[dict[str, Any]] = []
+        self._file: IO[bytes] | None = None
+        self._keep = 0  # bytes of complete rows
+        if resume and self.path.exists():
+            content = self.path.read_bytes()
+            self._keep = content.rfind(b"\n") + 1
+            self.earlier = _parse(self.path, content[: self._keep].decode("utf-8"))
+
+    def append(self, records: Iterable[dict[str, Any]]) -> None:
+        """Write rows and wait until they are on the disk."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("r+b" if self._keep else "wb")
+            self._file.truncate(self._keep)
+            self._file.seek(self._keep)
+        self._file.write("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def write_through(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Pass rows on and write them to the disk every `FLUSH_SEC`, and those left when the rows end or break off."""
+        waiting: list[dict[str, Any]] = []
+        written = time.monotonic()
+        try:
+            for record in records:
+                waiting.append(record)
+                if time.monotonic() - written >= FLUSH_SEC:
+                    self.append(waiting)
+                    waiting, written = [], time.monotonic()
+                yield record
+        finally:
+            if waiting:
+                self.append(waiting)
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -38,6 +38,12 @@ def test_a_batch_answers_like_one_by_one(nano, frames):
     assert together == alone
 
 
+def test_features_do_not_change_with_the_batch(nano, frames):
+    together = nano.encode_frames(frames)
+    alone = nano.encode_frames(frames[7:8])[0]
+    np.testing.assert_allclose(together[7].embedding.numpy(), alone.embedding.numpy(), rtol=1e-5, atol=1e-4)
+
+
 def test_every_image_token_has_its_feature(nano, frames):
     features = nano.encode_frames(frames[:2])
     inputs = nano.build_inputs([features, features[:1]], [build_prompt("t")] * 2)

@@ -1,0 +1,135 @@
+"""How fast inference is, against the naive way: recorded videos in batches, and one live stream; same texts required.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path recipes/nano/model --windows 512
+    OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path runs/demo/adapter --use_lora
+
+Both sides read the same frames, use the same batch size and run in turns in one process. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from benchmarks.naive import naive_answers
+from dataset.prompts import build_prompt
+from dataset.video import VideoReader
+from dataset.window import window_indices
+from infer.model import ProgressModel
+from infer.predict import EncodedVideo, choose_window, predict_video
+from infer.stream import ProgressStream
+from infer.videos import find_videos
+
+TASK = "Pick up the red puck and bring it to the blue goal marker"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model_path", default="recipes/nano/model")
+    parser.add_argument("--use_lora", action="store_true")
+    parser.add_argument("--videos", nargs="+", default=["recipes/demo/held_out"], help="files, folders, globs")
+    parser.add_argument("--task", default=TASK)
+    parser.add_argument("--windows", type=int, default=512, help="windows in all, over the videos in turn")
+    parser.add_argument("--live", type=int, default=60, help="windows of the live stream; 0 leaves it out")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--max_new_tokens", type=int, default=256)
+    arguments = parser.parse_args()
+    model = ProgressModel.load(arguments.model_path, arguments.use_lora)
+    print(f"{arguments.model_path}, {model.device}, {model.base.dtype}, {torch.get_num_threads()} torch threads\n")
+    batches(model, arguments)
+    if arguments.live:
+        live(model, arguments)
+
+
+def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
+    """Recorded videos: windows per second of both, all answers compared."""
+    window, prompt = choose_window(model), build_prompt(arguments.task)
+    left, ours, naive, compared, equal, encodings, frames_shown = arguments.windows, 0.0, 0.0, 0, 0, [0], 0
+    texts: set[str] = set()
+    count_encodings(model, encodings)
+    paths = find_videos(arguments.videos)
+    while left > 0:
+        for path in paths:
+            reader = VideoReader(path)
+            frames = list(range(min(left, len(reader))))
+            left -= len(frames)
+            if not frames:
+                break
+            shown = [window_indices(window, t, reader.fps) for t in frames]
+            frames_shown += len({index for indices in shown for index in indices})
+
+            before = encodings[0]
+            started = time.perf_counter()
+            predictions = list(
+                predict_video(
+                    model, EncodedVideo(model, VideoReader(path)), arguments.task, window, frames,
+                    batch_size=arguments.batch_size, max_new_tokens=arguments.max_new_tokens,
+                )
+            )  # fmt: skip
+            ours += time.perf_counter() - started
+            encoded = encodings[0] - before
+
+            started = time.perf_counter()
+            pictures = dict(VideoReader(path).iter_frames({index for indices in shown for index in indices}))
+            answers: list[str] = []
+            for first in range(0, len(frames), arguments.batch_size):
+                part = [[pictures[i] for i in indices] for indices in shown[first : first + arguments.batch_size]]
+                answers += naive_answers(model, part, prompt, arguments.max_new_tokens)
+            naive += time.perf_counter() - started
+
+            encodings[0] = before + encoded  # the naive side's own are not counted
+            texts.update(answers)
+            compared += len(answers)
+            equal += sum(one.model_output == other for one, other in zip(predictions, answers, strict=True))
+    print(
+        "| recorded video | windows/s | image encodings |\n|---|---|---|\n"
+        f"| naive | {compared / naive:.1f} | {compared * window.size} |\n"
+        f"| infer | {compared / ours:.1f} | {encodings[0]} ({frames_shown} distinct frames) |\n\n"
+        f"{naive / ours:.1f} times as fast; {equal} of {compared} texts equal, {len(texts)} different ones in all.\n"
+    )
+
+
+def count_encodings(model: ProgressModel, counter: list[int]) -> None:
+    """Count the images that pass the vision tower."""
+
+    def count(module, arguments, keywords) -> None:
+        counter[0] += len(keywords["grid_thw"])
+
+    model.base.model.visual.register_forward_pre_hook(count, with_kwargs=True)
+
+
+def live(model: ProgressModel, arguments: argparse.Namespace) -> None:
+    """One stream: time from a new frame to its answer, both sides in turns."""
+    window, prompt = choose_window(model), build_prompt(arguments.task)
+    reader = VideoReader(find_videos(arguments.videos)[0])
+    stream = ProgressStream(model, arguments.task, fps=reader.fps, max_new_tokens=arguments.max_new_tokens)
+    pictures, ours, naive, equal = [], [], [], 0
+    for index, frame in reader.iter_frames(range(min(arguments.live, len(reader)))):
+        pictures.append(frame)
+        started = time.perf_counter()
+        prediction = stream.push(frame)
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        shown = [pictures[i] for i in window_indices(window, index, reader.fps)]
+        (answer,) = naive_answers(model, [shown], prompt, arguments.max_new_tokens)
+        naive.append(time.perf_counter() - started)
+        equal += prediction.model_output == answer
+    print("| live stream | median ms | mean ms | 95 % ms |\n|---|---|---|---|")
+    for name, seconds in (("naive", naive), ("infer", ours)):
+        ordered = sorted(seconds)
+        print(
+            f"| {name} | {1000 * statistics.median(seconds):.0f} | {1000 * statistics.mean(seconds):.0f} | "
+            f"{1000 * ordered[int(0.95 * (len(ordered) - 1))]:.0f} |"
+        )
+    print(
+        f"\n{statistics.median(naive) / statistics.median(ours):.1f} times as fast in the median, "
+        f"{statistics.mean(naive) / statistics.mean(ours):.1f} in the mean; {equal} of {len(ours)} texts equal.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Live use: frames come one by one from a camera or a simulator, and each is answered at once.
+
+    stream = ProgressStream(model, "Open the drawer")
+    prediction = stream.push(frame, timestamp_sec)
+
+A stream keeps the features of the frames that windows may still show, and its last answers as drafts for the next, so
+that a frame costs one encoding, one prefill and a few steps. One model serves any number of streams.
+Knows frames in order of arrival; does not know video files.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataset.prompts import build_prompt
+from dataset.window import WindowSpec, window_indices
+from infer.decode import Decoding, Readout, decode_windows
+from infer.model import FrameFeatures, ProgressModel
+from infer.predict import OnUnparsed, choose_window, make_prediction
+from infer.records import DEFAULT_MAX_NEW_TOKENS, Prediction
+
+KNOWN_ANSWERS = 4  # distinct answers that are kept as drafts
+
+
+class ProgressStream:
+    """One playback of one task, frame by frame; `reset` starts the next one.
+
+    Args:
+        model: The model; it may serve other streams as well.
+        task: The task text.
+        window: The window rule; the adapter's by default.
+        fps: Rate of the frames, if it is fixed: windows are then those of a recorded video of that rate. Without it
+            a window given in Hz takes the frames nearest in time.
+        adapter: Name of the adapter to answer with, if several are loaded; the active one by default.
+        max_new_tokens, readout: See `infer.decode.Decoding`.
+        on_unparsed: See `infer.predict.predict_video`.
+    """
+
+    def __init__(
+        self,
+        model: ProgressModel,
+        task: str,
+        window: WindowSpec | None = None,
+        fps: float | None = None,
+        adapter: str | None = None,
+        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
+        readout: Readout = "text",
+        on_unparsed: OnUnparsed = "null",
+    ) -> None:
+        if not task.strip():
+            raise ValueError("the task text is empty; say what the robot shall do")
+        self.model, self.prompt, self.adapter, self.fps = model, build_prompt(task), adapter, fps
+        self.window = window or choose_window(model)
+        self.decoding = Decoding(max_new_tokens, readout=readout)
+        self.on_unparsed = on_unparsed
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames: the next one starts a new episode. Answers are kept as drafts."""
+        self._times: list[float] = []
+        self._frames: dict[int, np.ndarray | FrameFeatures] = {}  # pixels until a window shows the frame
+        self._previous: float | None = None
+        if not hasattr(self, "_answers"):
+            self._answers: dict[tuple[int, ...], None] = {}  # distinct, the latest last
+
+    def observe(self, frame: np.ndarray, timestamp_sec: float | None = None) -> None:
+        """Take a frame without an answer; later windows may show it.
+
+        Args:
+            frame: RGB uint8, shape (H, W, 3).
+            timestamp_sec: Its time; later than the frame's before. With `fps` it may be left out.
+        """
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(
+                f"frame has dtype {frame.dtype} and shape {frame.shape}; push RGB uint8 frames of shape (H, W, 3)"
+            )
+        number = len(self._times)
+        if timestamp_sec is None:
+            if self.fps is None:
+                raise ValueError("the frame has no timestamp_sec; give one, or the stream's fps")
+            timestamp_sec = number / self.fps
+        if self._times and timestamp_sec <= self._times[-1]:
+            raise ValueError(
+                f"frame {number} is stamped {timestamp_sec} s, not later than the frame before it ({self._times[-1]} "
+                "s); call reset() when a new episode starts"
+            )
+        self._times.append(float(timestamp_sec))
+        self._frames[number] = frame.copy()  # simulators reuse their buffers
+
+    def push(self, frame: np.ndarray, timestamp_sec: float | None = None) -> Prediction:
+        """Take a frame and answer; see `observe` for the arguments."""
+        return push_all([self], [frame], timestamp_sec)[0]
+
+    def _shown(self) -> tuple[int, ...]:
+        """Return the frames of the window that ends at the latest one."""
+        last = len(self._times) - 1
+        if self.window.stride is not None or self.fps is not None:
+            return window_indices(self.window, last, self.fps or 1.0)
+        shown = [last]
+        for k in range(1, self.window.size):
+            wanted = self._times[last] - k / self.window.rate_hz
+            later = bisect_right(self._times, wanted)
+            nearest = later if later <= last and self._nearer(later, wanted) else later - 1
+            shown.append(min(nearest, shown[-1] - 1))
+        if self.window.padding == "short":
+            return tuple(index for index in reversed(shown) if index >= 0)
+        return tuple(max(index, 0) for index in reversed(shown))
+
+    def _nearer(self, later: int, wanted: float) -> bool:
+        return later == 0 or self._times[later] - wanted <= wanted - self._times[later - 1]
+
+    def _forget(self, shown: Sequence[int]) -> None:
+        """Drop frames that no later window can show: those before the oldest one of this window."""
+        for index in [index for index in self._frames if index < shown[0]]:
+            del self._frames[index]
+
+
+def push_all(
+    streams: Sequence[ProgressStream], frames: Sequence[np.ndarray], timestamp_sec: float | None = None
+) -> list[Prediction]:
+    """Push one frame to each of several streams and answer them together, as for a vector of environments.
+
+    The streams must share model, adapter, read-out and budget; tasks and windows may differ.
+    """
+    first = streams[0]
+    for stream in streams:
+        if (stream.model, stream.adapter, stream.decoding) != (first.model, first.adapter, first.decoding):
+            raise ValueError("streams that are pushed together must share model, adapter, readout and max_new_tokens")
+    for stream, frame in zip(streams, frames, strict=True):
+        stream.observe(frame, timestamp_sec)
+    model = first.model
+    with model.adapter_switch(True, first.adapter):
+        shown = [stream._shown() for stream in streams]
+        _encode(model, streams, shown)
+        windows = [[s._frames[i] for i in indices] for s, indices in zip(streams, shown, strict=True)]
+        known = [tuple(reversed(stream._answers)) for stream in streams]
+        answers = decode_windows(model, windows, [stream.prompt for stream in streams], first.decoding, known)
+    predictions = []
+    for stream, indices, answer in zip(streams, shown, answers, strict=True):
+        stream._answers.pop(answer.tokens, None)
+        stream._answers[answer.tokens] = None
+        while len(stream._answers) > KNOWN_ANSWERS:
+            stream._answers.pop(next(iter(stream._answers)))
+        carried = stream._previous if stream.on_unparsed == "previous" else None
+        predictions.append(make_prediction(answer, len(stream._times) - 1, stream._times[-1], indices, carried))
+        stream._previous = stream._previous if answer.progress is None else answer.progress
+        stream._forget(indices)
+    return predictions
+
+
+def _encode(model: ProgressModel, streams: Sequence[ProgressStream], shown: Sequence[Sequence[int]]) -> None:
+    """Replace the pixels that windows show by features, in one call where the pictures have one size."""
+    due = [
+        (stream, index)
+        for stream, indices in zip(streams, shown, strict=True)
+        for index in sorted(set(indices))
+        if isinstance(stream._frames[index], np.ndarray)
+    ]
+    sizes = {stream._frames[index].shape for stream, index in due}
+    for size in sizes:
+        same = [(stream, index) for stream, index in due if stream._frames[index].shape == size]
+        features = model.encode_frames(np.stack([stream._frames[index] for stream, index in same]))
+        for (stream, index), one in zip(same, features, strict=True):
+            stream._frames[index] = one
