@@ -9,6 +9,7 @@ windows are put together from it (`mm_encoder_outputs` of transformers).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +119,11 @@ class ProgressModel:
         dtype = _resolve_dtype(torch_dtype, device)
         attention = attn_implementation or _best_attention(device, dtype)
         model, tokenizer, image_processor = _load_base(base_name, dtype, attention, min_pixels, max_pixels)
-        loaded = cls(model.to(device).eval(), tokenizer, image_processor, base_name)
+        try:
+            model.to(device)
+        except (AssertionError, RuntimeError) as error:  # torch raises either, by device
+            raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
+        loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if use_lora:
             loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
         return loaded
@@ -159,12 +164,14 @@ class ProgressModel:
                 "pass base_model if it is the same model under another name"
             )
         refuse_vision_adapter(folder)
-        if self.has_adapter:
-            self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
-        else:
-            from peft import PeftModel
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by its old name
+            if self.has_adapter:
+                self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
+            else:
+                from peft import PeftModel
 
-            self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
+                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
         self.model.eval()
         self.adapters[name] = config
         self.set_adapter(name)
