@@ -22,9 +22,8 @@ MAX_IMAGES = 64  # frames in one window
 EPILOG = """\
 examples:
   python -m infer.vllm --model_path runs/oneshot/adapter --use_lora
-  python -m infer.vllm --model_path ce-amtic/ProcVLM-2B --port 8100 -- --gpu-memory-utilization 0.8
+  python -m infer.vllm --model_path ce-amtic/ProcVLM-2B --port 8100 --vllm_args="--gpu-memory-utilization 0.8"
 then: python -m infer --engine vllm --model_path (the same) ...
-What follows "--" goes to vLLM as it is.
 """
 
 
@@ -87,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; this machine only by default")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("extra", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--vllm_args", default="", help="more of vLLM's own arguments, in one string")
     return parser
 
 
@@ -100,7 +99,7 @@ def main(arguments: argparse.Namespace) -> None:
         )
     command = server_command(
         arguments.model_path, arguments.use_lora, arguments.base_model, arguments.python, arguments.host,
-        arguments.port, arguments.torch_dtype, tuple(arguments.extra),
+        arguments.port, arguments.torch_dtype, tuple(shlex.split(arguments.vllm_args)),
     )  # fmt: skip
     print(shlex.join(command), flush=True)
     os.execvp(command[0], command)
