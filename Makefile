@@ -59,8 +59,11 @@ samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.jso
 comma := ,
 empty :=
 space := $(empty) $(empty)
-lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32"]
+lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
 	$(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET)
+
+merge: setup  ## write base and adapter as one model: MODEL=runs/demo/adapter OUTPUT=runs/demo/merged
+	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(OUTPUT)"
 
 infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
 	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(OUTPUT)"

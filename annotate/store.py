@@ -16,9 +16,9 @@ from pathlib import Path
 
 from annotate.draft import Draft
 from dataset.annotation import Annotation, read_annotation, write_annotation, write_text_atomically
-from dataset.video import VideoReader, fingerprint
+from dataset.video import VideoReader, has_fingerprint
 
-VIDEO_SUFFIXES = frozenset(".avi .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm".split())
+VIDEO_SUFFIXES = frozenset([".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
 
 
 class ConflictError(ValueError):
@@ -131,7 +131,7 @@ class Store:
         """Return the fingerprint of an episode's video, as it was when first used."""
         with self._lock:
             if key not in self._fingerprints:
-                self._fingerprints[key] = fingerprint(self.episode(key).video)
+                self._fingerprints[key] = self.reader(key).fingerprint
             return self._fingerprints[key]
 
     def load(self, key: str) -> tuple[Draft, str]:
@@ -207,7 +207,7 @@ class Store:
             annotation = read_annotation(episode.annotation)
         except ValueError as error:
             raise ValueError(f"{error}; it stays as it is: move it away, or choose another folder (--output)") from None
-        if annotation.fingerprint != self.fingerprint(episode.id):
+        if not has_fingerprint(reader, annotation.fingerprint):
             raise ValueError(
                 f"annotation {episode.annotation} belongs to another file ({annotation.num_frames} frames) than "
                 f"{episode.video} ({len(reader)} frames); restore the video, or move the annotation away"
@@ -218,7 +218,7 @@ class Store:
         try:
             document = json.loads(episode.draft.read_text(encoding="utf-8"))
             draft = Draft.from_document(document)
-            if document.get("fingerprint") != self.fingerprint(episode.id):
+            if not has_fingerprint(self.reader(episode.id), str(document.get("fingerprint"))):
                 raise ValueError("it belongs to another video")
         except (ValueError, OSError) as error:
             raise ValueError(f"draft {episode.draft}: {error}; mend it, or move it away to start again") from None

@@ -25,6 +25,6 @@ def run_command(parser: argparse.ArgumentParser, command: Callable[[argparse.Nam
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was replaced", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"interrupted; {stopped}" if str(stopped) else "interrupted; nothing was replaced", file=sys.stderr)
         sys.exit(130)

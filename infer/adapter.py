@@ -73,7 +73,7 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def base_of_adapter(folder: str | Path) -> str:
-    """Return the base model that an adapter names; ModelError when the folder is no adapter or names none."""
+    """Return the base that an adapter names, with its `@revision`; ModelError when the folder is none or names none."""
     path = Path(folder) / ADAPTER_CONFIG
     if not path.exists():
         hint = (
@@ -83,12 +83,13 @@ def base_of_adapter(folder: str | Path) -> str:
         )
         raise ModelError(f"{folder} holds no LoRA adapter ({ADAPTER_CONFIG} is missing); {hint}")
     try:
-        base_name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}); restore it or train the adapter again") from None
+    base_name, revision = document.get("base_model_name_or_path"), document.get("revision")
     if not base_name:
         raise ModelError(f"{path} names no base model; give one with --base_model")
-    return base_name
+    return f"{base_name}@{revision}" if revision else base_name
 
 
 def refuse_vision_adapter(folder: str | Path) -> None:

@@ -21,7 +21,7 @@ import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-from infer.adapter import ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
 from infer.errors import ModelError
 from infer.memory import BatchLimit
 
@@ -53,7 +53,7 @@ class ProgressModel:
         model: The transformers model; a `PeftModel` when there is an adapter.
         tokenizer: Its tokenizer with the chat template.
         image_processor: Its image processor, set to the pixel budget of the active adapter.
-        base_name: Hub id or path of the base model.
+        base_name: Hub id (with its `@revision` where one was asked for) or path of the base model.
         adapters: How each adapter was trained, by name.
         progress_config: How the active adapter was trained; None without one.
     """
@@ -92,11 +92,12 @@ class ProgressModel:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         attn_implementation: str | None = None,
+        load_in_4bit: bool = False,
     ) -> ProgressModel:
         """Load a base model, or with `use_lora` an adapter folder and the base it was trained on.
 
         Args:
-            model_path: Base model (hub id or folder); with `use_lora` the adapter folder.
+            model_path: Base model (hub id, `id@revision` or folder); with `use_lora` the adapter folder.
             use_lora: Whether `model_path` is an adapter. It changes nothing else.
             base_model: Base to use in place of the one named in the adapter.
             torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
@@ -104,9 +105,10 @@ class ProgressModel:
             min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
             attn_implementation: Attention of transformers; FlashAttention 2 where it is installed and the GPU and the
                 dtype can use it, else "sdpa".
+            load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
 
         Raises:
-            ModelError: The folder is of the other kind, or the base cannot be found.
+            ModelError: The folder is of the other kind, the base cannot be found, or 4 bits are not to be had here.
         """
         base_name = model_path
         if use_lora:
@@ -118,15 +120,33 @@ class ProgressModel:
         device = device or _best_device()
         dtype = _resolve_dtype(torch_dtype, device)
         attention = attn_implementation or _best_attention(device, dtype)
-        model, tokenizer, image_processor = _load_base(base_name, dtype, attention, min_pixels, max_pixels)
-        try:
-            model.to(device)
-        except (AssertionError, RuntimeError) as error:  # torch raises either, by device
-            raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
+        options = {"dtype": dtype, "attn_implementation": attention}
+        if load_in_4bit:
+            options |= _four_bits(device, dtype)
+        model, tokenizer, image_processor = _load_base(base_name, options, min_pixels, max_pixels)
+        if not load_in_4bit:  # bitsandbytes has put it on the GPU already
+            _move(model, device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if use_lora:
             loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
+        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model (`python -m train.merge`)
+            loaded.progress_config = ProgressConfig.read(model_path)
         return loaded
+
+    def with_adapter(self, folder: str | Path) -> ProgressModel:
+        """Return this base with the adapter of a folder on it, whatever it changes; the pixel budget stays as loaded.
+
+        For training and merging. PEFT puts its layers into the base's own modules; `model.unload()` takes them out.
+        """
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(self.model, str(folder)).to(self.device).eval()
+        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, ProgressConfig.read(folder))
+
+    @property
+    def revision(self) -> str | None:
+        """Commit of the hub that the base was loaded from; None for a folder."""
+        return getattr(self.base.config, "_commit_hash", None) or split_revision(self.base_name)[1]
 
     @property
     def device(self) -> torch.device:
@@ -158,7 +178,7 @@ class ProgressModel:
         trained_on, config = base_of_adapter(folder), ProgressConfig.read(folder)
         if name in self.adapters:
             raise ModelError(f'an adapter "{name}" is loaded already ({", ".join(self.adapters)}); give another name')
-        if base_model is None and resolve_model_name(trained_on) != resolve_model_name(self.base_name):
+        if base_model is None and not self._is_base(trained_on):
             raise ModelError(
                 f"adapter {folder} was trained on {trained_on}, but {self.base_name} is loaded; load that base, or "
                 "pass base_model if it is the same model under another name"
@@ -176,6 +196,12 @@ class ProgressModel:
         self.adapters[name] = config
         self.set_adapter(name)
         return name
+
+    def _is_base(self, trained_on: str) -> bool:
+        """Tell whether a name stands for the base in memory; a revision counts where both sides know theirs."""
+        (here, _), (there, revision) = split_revision(self.base_name), split_revision(trained_on)
+        same_revision = revision is None or self.revision in (None, revision)
+        return resolve_model_name(here) == resolve_model_name(there) and same_revision
 
     def set_adapter(self, name: str) -> None:
         """Make a loaded adapter the active one; its window rule and pixel budget come with it."""
@@ -310,6 +336,11 @@ class ProgressModel:
             inputs["labels"] = labels.to(self.device)
         return inputs
 
+    def sample_length(self, prompt: str, completion: str, image_tokens: Sequence[int]) -> int:
+        """Return the tokens of one training sample: prompt, answer and, per image of its window, its visual tokens."""
+        text = len(self._tokenize_prompt(prompt, len(image_tokens))) - len(image_tokens)
+        return text + sum(image_tokens) + len(self._tokenize_completion(completion))
+
     def prompt_positions(self, window: Sequence[FrameFeatures], prompt: str) -> torch.Tensor:
         """Return the M-RoPE positions of one window and its question, int64, shape (3, length).
 
@@ -363,11 +394,46 @@ def resolve_model_name(name: str) -> str:
     return name
 
 
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    model_id, _, revision = name.rpartition("@")
+    return model_id, revision
+
+
+def _four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what `from_pretrained` needs for a base in 4 bits (NF4, double quantization, as in QLoRA)."""
+    from importlib.util import find_spec
+
+    if not device.startswith("cuda"):
+        raise ModelError(f"load_in_4bit is set, but the device is {device}; 4 bits need an NVIDIA GPU, leave it out")
+    if find_spec("bitsandbytes") is None:
+        raise ModelError("load_in_4bit needs the package bitsandbytes; `pip install bitsandbytes`, or leave it out")
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["visual", "lm_head"],
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
 def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | None, max_pixels: int | None) -> None:
     for name, asked in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
         trained = getattr(config, name)
         if asked is not None and trained is not None and asked != trained:
             raise ModelError(f"adapter {folder} was trained with {name} {trained}, not {asked}; leave {name} out")
+
+
+def _move(model: Any, device: str) -> None:
+    try:
+        model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch raises either, by device
+        raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
 
 
 def _best_device() -> str:
@@ -391,11 +457,12 @@ def _resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     return _DTYPES[torch_dtype]
 
 
-def _load_base(base_name: str, dtype: torch.dtype, attention: str, min_pixels: int | None, max_pixels: int | None):
-    resolved = resolve_model_name(base_name)
+def _load_base(base_name: str, options: dict[str, Any], min_pixels: int | None, max_pixels: int | None):
+    name, revision = split_revision(base_name)
+    where = {"pretrained_model_name_or_path": resolve_model_name(name), "revision": revision or "main"}
     try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(resolved, dtype=dtype, attn_implementation=attention)
-        tokenizer = AutoTokenizer.from_pretrained(resolved)
+        model = Qwen3VLForConditionalGeneration.from_pretrained(**where, **options)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
     except (OSError, ValueError) as error:
         raise _cannot_load(base_name, error) from error
     tokenizer.padding_side = "left"
@@ -406,8 +473,9 @@ def load_image_processor(
     base_name: str, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> Qwen2VLImageProcessorPil:
     """Return the image processor of a base model, set to a pixel budget; None leaves the base's own."""
+    name, revision = split_revision(base_name)
     try:
-        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(base_name))
+        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(name), revision=revision or "main")
     except (OSError, ValueError) as error:
         raise _cannot_load(base_name, error) from error
     size = dict(processor.size)

@@ -52,10 +52,14 @@ def server_command(
             pixels = ["--mm-processor-kwargs", json.dumps(size)]
     elif is_adapter(model_path):
         raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
+    from infer.model import resolve_model_name, split_revision
+
+    name, revision = split_revision(base)
+    pinned = ["--revision", revision] if revision else []
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
     return [
-        python, "-m", "vllm.entrypoints.openai.api_server", "--model", _resolve(base), "--served-model-name", "base",
-        *lora, *images, *pixels, "--dtype", dtype, "--host", host, "--port", str(port), *extra,
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", resolve_model_name(name),
+        *pinned, "--served-model-name", "base", *lora, *images, *pixels, "--dtype", dtype, "--host", host, "--port", str(port), *extra,
     ]  # fmt: skip
 
 
@@ -65,12 +69,6 @@ def _vllm_rank(rank: int) -> int:
         if rank <= known:
             return known
     raise ModelError(f"the adapter has rank {rank}; vLLM takes at most 512")
-
-
-def _resolve(name: str) -> str:
-    """Return a relative folder of this checkout as a path that vLLM finds; other names as they are."""
-    in_checkout = Path(__file__).parents[1] / name
-    return str(in_checkout) if not Path(name).exists() and in_checkout.is_dir() else name
 
 
 def make_parser() -> argparse.ArgumentParser:

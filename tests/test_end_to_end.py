@@ -19,9 +19,10 @@ from infer.predict import EncodedVideo, infer_progress_from_video, predict_video
 from infer.records import read_records
 from infer.report import main as make_report
 from infer.report import make_parser as report_parser
-from train.collate import WindowCollator, encode_sample_frames
+from train.collate import WindowCollator, needed_frames
+from train.features import prepare_frames
 from train.lora import train_lora
-from train.recipe import read_recipe
+from train.recipe import FeaturesSection, read_recipe
 
 HELD_OUT = [DEMO / "held_out" / "success_1.json", DEMO / "held_out" / "failure_open.json"]
 
@@ -148,7 +149,8 @@ def test_the_loss_is_on_the_answer_only(nano):
     recipe = read_recipe(ROOT / "recipes" / "nano.yaml", ["data.annotations=[x]"])
     samples = build_samples(demonstration, recipe.data.window, recipe.data.sampling)[:40:20]
     rows = [dict(vars(sample)) for sample in samples]
-    batch = WindowCollator(nano, encode_sample_frames(nano, samples))(rows)
+    frames = prepare_frames(nano, needed_frames(samples), FeaturesSection())
+    batch = WindowCollator(nano, frames)(rows)
     for sample, ids, labels in zip(samples, batch["input_ids"], batch["labels"], strict=True):
         learned = nano.tokenizer.decode(labels[labels != -100])
         assert learned == sample.completion + "<|im_end|>"

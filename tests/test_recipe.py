@@ -41,12 +41,29 @@ def test_saved_recipe_reads_back(recipe_path, tmp_path):
         ("data.annotations=[]", "no demonstrations"),
         ("data.samples=s.jsonl", "both `data.annotations` and `data.samples`"),
         ("nonsense", "write key=value"),
+        ("evaluation.held_out_share=0.9", "it is a share, 0 to 0.5"),
+        ("evaluation.metric=vocs", 'evaluation.metric is "vocs"; use one of voc, cycle_voc, mae, parse_rate'),
+        ("evaluation.every_steps=0", "evaluation.every_steps is 0; it must be at least 1"),
+        ("evaluation.patiense=3", "did you mean `patience`?"),
+        ("features.memory_gb=-1", "features.memory_gb is -1"),
     ],
 )
 def test_wrong_recipes_are_refused_by_name(recipe_path, override, message):
     with pytest.raises(ValueError) as caught:
         read_recipe(recipe_path, [override])
     assert message in str(caught.value)
+
+
+def test_what_contradicts_itself_is_refused(recipe_path):
+    with pytest.raises(ValueError, match="keep one of them"):
+        read_recipe(recipe_path, ["evaluation.annotations=[b.json]", "evaluation.held_out_share=0.1"])
+    with pytest.raises(ValueError, match=r"held_out_share needs data.annotations"):
+        read_recipe(recipe_path, ["data.annotations=[]", "data.samples=s.jsonl", "evaluation.held_out_share=0.1"])
+
+
+def test_nothing_is_evaluated_unless_asked(recipe_path):
+    assert not read_recipe(recipe_path).evaluation.wanted
+    assert read_recipe(recipe_path, ["evaluation.annotations=b.json"]).evaluation.annotations == ("b.json",)
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "no valid YAML"), ("- 1\n", "must be a YAML file of keys")])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from dataset.cli import run_command
 
@@ -10,6 +12,13 @@ EPILOG = """\
 examples:
   python -m train --config recipes/nano.yaml data.annotations=[data/demo.json]
   python -m train --config recipes/oneshot.yaml data.annotations=[data/demo.json] lora.r=32 sft.num_train_epochs=5
+  python -m train --config recipes/oneshot.yaml data.annotations=[data/demo.json] --dry-run
+      samples, tokens, parameters, memory and time, from three timed steps
+  python -m train --config recipes/oneshot.yaml data.annotations=[data/demo.json] --resume
+      go on after an interruption: the same command again
+  python -m train --each --config recipes/oneshot.yaml data.annotations=[a.json,b.json] sft.output_dir=runs/tasks
+      one adapter per task
+  torchrun --nproc_per_node 2 -m train --config recipes/oneshot.yaml data.annotations=[data/demo.json]
 then:
   python -m infer --model_path runs/nano/adapter --use_lora --video_path V --task T --output_path P
 """
@@ -22,6 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", required=True, help="recipe (YAML); see recipes/")
     parser.add_argument("--overwrite", action="store_true", help="replace the adapter folder if it exists")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    parser.add_argument("--each", action="store_true", help="one adapter per task; sft.output_dir holds their folders")
+    parser.add_argument("--dry-run", action="store_true", help="say what the run will cost, and write no adapter")
     parser.add_argument("overrides", nargs="*", help="key=value, for example lora.r=32")
     return parser
 
@@ -30,14 +42,27 @@ def main(arguments: argparse.Namespace) -> None:
     """Read the recipe, train, say where the adapter is."""
     from train.recipe import read_recipe
 
+    if int(os.environ.get("RANK", 0)):  # one of several processes: the first one speaks
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
     recipe = read_recipe(arguments.config, arguments.overrides)
+    if arguments.dry_run:
+        from train.cost import estimate_cost, format_cost
 
-    from train.lora import train_lora
+        print(format_cost(estimate_cost(recipe)))
+        return
+    if arguments.each:
+        from train.each import train_each
 
-    folder = train_lora(recipe, arguments.overwrite)
-    print(f"adapter: {folder}")
+        folders = train_each(recipe, arguments.overwrite, arguments.resume)
+    else:
+        from train.lora import train_lora
+
+        folders = [train_lora(recipe, arguments.overwrite, arguments.resume)]
+    for folder in folders:
+        print(f"adapter: {folder}")
     print(
-        f"next: python -m infer --model_path {folder} --use_lora"
+        f"next: python -m infer --model_path {folders[-1]} --use_lora"
         ' --video_path VIDEO --task "TASK" --output_path OUT.jsonl'
     )
 

@@ -1,46 +1,111 @@
-"""Samples and frame features to model inputs: what happens between the data set and the training step.
+"""Samples and prepared frames to model inputs: what happens between the data set and the training step.
 
-Knows samples and encoded frames; does not know the trainer, LoRA or files.
+Knows samples, prepared frames and token counts; does not know the trainer, LoRA or files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
+import torch
 
 from dataset.samples import VqaSample
 from dataset.video import VideoReader
 from infer.model import FrameFeatures, ProgressModel
+from train.features import FrameKey, PreparedFrame
 
-FrameKey = tuple[str, int]
 
-
-def encode_sample_frames(model: ProgressModel, samples: Sequence[VqaSample]) -> dict[FrameKey, FrameFeatures]:
-    """Encode every distinct frame that the samples show, once; keys are (video, frame index)."""
+def needed_frames(samples: Sequence[VqaSample]) -> dict[str, set[int]]:
+    """Return per video the frames that the samples show."""
     needed: dict[str, set[int]] = {}
     for sample in samples:
         needed.setdefault(sample.video, set()).update(sample.window_frame_indices)
-    features: dict[FrameKey, FrameFeatures] = {}
-    with tqdm(total=sum(map(len, needed.values())), desc="encoding frames", unit="frame") as bar:
-        for video, indices in needed.items():
-            frames = VideoReader(video).iter_frames(indices)
-            while chunk := [pair for _, pair in zip(range(16), frames, strict=False)]:
-                encoded = model.encode_frames(np.stack([frame for _, frame in chunk]))
-                features.update({(video, i): one for (i, _), one in zip(chunk, encoded, strict=True)})
-                bar.update(len(chunk))
-    return features
+    return needed
 
 
 class WindowCollator:
-    """Turns rows of the samples' data set into model inputs, with the loss on the answer only."""
+    """Turns rows of the samples' data set into model inputs, with the loss on the answer only.
 
-    def __init__(self, model: ProgressModel, features: dict[FrameKey, FrameFeatures]) -> None:
-        self.model, self.features = model, features
+    Args:
+        model: Tokenizer, chat template and device.
+        frames: Every frame of the samples' windows: features, or pixels with `as_pixels`.
+        as_pixels: The vision tower learns: give the forward pass pixels, so that it encodes them in the step.
+    """
+
+    def __init__(self, model: ProgressModel, frames: Mapping[FrameKey, PreparedFrame], as_pixels: bool = False) -> None:
+        self.model, self.frames, self.as_pixels = model, frames, as_pixels
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the keyword arguments of the model's forward pass, `labels` included."""
-        windows = [[self.features[row["video"], index] for index in row["window_frame_indices"]] for row in rows]
-        return self.model.build_inputs(windows, [r["prompt"] for r in rows], [r["completion"] for r in rows])
+        prompts, completions = [row["prompt"] for row in rows], [row["completion"] for row in rows]
+        keys = [[(row["video"], index) for index in row["window_frame_indices"]] for row in rows]
+        if self.as_pixels:
+            return self._with_pixels([[self.frames[key] for key in window] for window in keys], prompts, completions)
+        distinct = {key for window in keys for key in window}
+        features = {key: self.frames[key].features(self.model.device) for key in distinct}
+        return self.model.build_inputs([[features[key] for key in window] for window in keys], prompts, completions)
+
+    def _with_pixels(
+        self, windows: Sequence[Sequence[PreparedFrame]], prompts: Sequence[str], completions: Sequence[str]
+    ) -> dict[str, Any]:
+        merge = self.model.image_processor.merge_size**2
+        counted = [  # only the number of visual tokens counts here; the forward pass makes the tokens
+            [FrameFeatures(torch.empty(len(one.values[0]) // merge, 0), (), one.grid_thw) for one in window]
+            for window in windows
+        ]
+        inputs = self.model.build_inputs(counted, prompts, completions)
+        inputs.pop("mm_encoder_outputs")
+        pixels = torch.cat([one.values[0] for window in windows for one in window])
+        return {**inputs, "pixel_values": pixels.to(self.model.device, non_blocking=True)}
+
+
+def image_token_counts(model: ProgressModel, videos: Iterable[str]) -> dict[str, int]:
+    """Return per video the visual tokens of one frame within the pixel budget."""
+    merge = model.image_processor.merge_size**2
+    return {
+        video: math.prod(model.preprocess([VideoReader(video).frame(0)])["image_grid_thw"][0].tolist()) // merge
+        for video in videos
+    }
+
+
+def token_counts(model: ProgressModel, samples: Sequence[VqaSample], image_tokens: Mapping[str, int]) -> list[int]:
+    """Return the tokens of every sample.
+
+    Args:
+        model: Tokenizer and chat template.
+        samples: The samples.
+        image_tokens: Per video the visual tokens of one of its frames.
+    """
+    return [
+        model.sample_length(s.prompt, s.completion, [image_tokens[s.video]] * len(s.window_frame_indices))
+        for s in samples
+    ]
+
+
+def refuse_long_samples(model: ProgressModel, samples: Sequence[VqaSample], max_length: int | None) -> None:
+    """Refuse samples that are too long before the first step: cutting one would cut image tokens.
+
+    Args:
+        model: Tokenizer, chat template, pixel budget.
+        samples: The samples.
+        max_length: Most tokens of a sample; None takes what the base can read.
+
+    Raises:
+        ValueError: A sample is too long; the message has the numbers of the longest and what to lower.
+    """
+    limit = max_length or model.base.config.text_config.max_position_embeddings
+    origin = "sft.max_length" if max_length else "the base's own limit"
+    image_tokens = image_token_counts(model, needed_frames(samples))
+    counts = token_counts(model, samples, image_tokens)
+    longest = max(range(len(samples)), key=lambda number: counts[number])
+    if counts[longest] <= limit:
+        return
+    sample, too_long = samples[longest], sum(count > limit for count in counts)
+    shown, per_image = len(sample.window_frame_indices), image_tokens[sample.video]
+    raise ValueError(
+        f"{too_long} of {len(samples)} samples are longer than {origin} = {limit} tokens; the longest (frame "
+        f"{sample.frame_index} of {sample.video}) has {counts[longest]}: {shown} images x {per_image} tokens and "
+        f"{counts[longest] - shown * per_image} of text. Lower data.window.size or image.max_pixels, or raise {origin}"
+    )

@@ -1,0 +1,94 @@
+"""How alike neighbouring frames are: what the visual labels and the check for still pictures are made of.
+
+Knows pixels and perceptual hashes; does not know stages or labels. Results are kept in a cache, by the video's
+fingerprint: reading a video costs its decoding once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import dctn
+
+from dataset.files import write_bytes_atomically
+from dataset.video import VideoReader
+
+HASH_SIDE = 32  # pixels
+HASH_BITS = 64
+CACHE_VERSION = 1
+STILL_BITS = 1  # hash bits by which frames of a still stretch may differ
+
+
+def frame_hashes(reader: VideoReader) -> np.ndarray:
+    """Return the 64-bit perceptual hash of every frame; bool, shape (num_frames, 64).
+
+    The DCT hash that the ImageHash library calls `phash`: of the picture squeezed to 32 x 32, the 8 x 8 lowest
+    frequencies of the two-dimensional DCT-II, each compared with their median.
+    """
+    hashes = np.empty((len(reader), HASH_BITS), dtype=bool)
+    squares = (square for _, square in reader.iter_luma(HASH_SIDE))
+    for first in range(0, len(reader), 256):
+        chunk = np.stack(list(islice(squares, 256))).astype(np.float64)
+        low = dctn(chunk, axes=(1, 2))[:, :8, :8].reshape(len(chunk), HASH_BITS)
+        hashes[first : first + len(chunk)] = low > np.median(low, axis=1, keepdims=True)
+    return hashes
+
+
+def similarity_of_hashes(hashes: np.ndarray) -> np.ndarray:
+    """Return `sim(i - 1, i)`, the share of equal hash bits, 0 to 1; float64, shape (num_frames,); 1 for frame 0."""
+    similarity = np.ones(len(hashes))
+    similarity[1:] = 1.0 - np.count_nonzero(hashes[1:] != hashes[:-1], axis=1) / HASH_BITS
+    return similarity
+
+
+def frame_similarity(reader: VideoReader) -> np.ndarray:
+    """Return `similarity_of_hashes(cached_hashes(reader))`: in O(frames), and without decoding when cached."""
+    return similarity_of_hashes(cached_hashes(reader))
+
+
+def longest_still_run(hashes: np.ndarray) -> tuple[int, int]:
+    """Return first frame and length of the longest run of frames that all look like its first one.
+
+    Args:
+        hashes: Perceptual hashes, bool, shape (num_frames, bits).
+    """
+    best, first = (0, 0), 0
+    for index in range(len(hashes)):
+        if np.count_nonzero(hashes[index] != hashes[first]) > STILL_BITS:
+            first = index
+        if index - first + 1 > best[1]:
+            best = (first, index - first + 1)
+    return best
+
+
+def cached_hashes(reader: VideoReader) -> np.ndarray:
+    """Return `frame_hashes` from the cache, filling it when it lacks this recording."""
+    path = cache_folder() / f"{reader.fingerprint.replace(':', '-')}-phash{CACHE_VERSION}.npy"
+    hashes = _load(path)
+    if hashes is not None and hashes.shape == (len(reader), HASH_BITS):
+        return hashes
+    hashes = frame_hashes(reader)
+    buffer = io.BytesIO()
+    np.save(buffer, hashes)
+    write_bytes_atomically(path, buffer.getvalue())
+    return hashes
+
+
+def cache_folder() -> Path:
+    """Return where hashes are kept: `$ONETAKE_CACHE`, else `onetake` in the user's cache folder."""
+    folder = os.environ.get("ONETAKE_CACHE")
+    if folder:
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake"
+
+
+def _load(path: Path) -> np.ndarray | None:
+    """Return a cached array; None where there is none, or none that is whole."""
+    try:
+        return np.load(path)
+    except (OSError, EOFError, ValueError):
+        return None

@@ -1,0 +1,65 @@
+"""Evaluation during training: held-out episodes read by the code that inference runs.
+
+Knows episodes, predictions and metrics; does not know the trainer, nor where results are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.samples import Demonstration
+from dataset.video import VideoReader
+from dataset.window import WindowSpec
+from infer.metrics import METRICS, mean_of_defined
+from infer.model import ProgressModel
+from infer.predict import EncodedVideo, predict_video
+from infer.records import Prediction
+from infer.report import metric_block
+from train.training_data import HeldOutEpisode
+
+
+@dataclass(frozen=True)
+class EpisodeReading:
+    """One episode as the model reads it now.
+
+    Args:
+        demonstration: The annotated episode.
+        labels: Percent at the judged frames, float64, shape (frames,).
+        predictions: Forward playback, one per judged frame.
+        values: Their percentages, float64, shape (frames,); nan where an answer had none.
+        metrics: `infer.report.metric_block` of forward and reversed playback.
+    """
+
+    demonstration: Demonstration
+    labels: np.ndarray
+    predictions: list[Prediction]
+    values: np.ndarray
+    metrics: dict[str, float | None]
+
+
+def read_episodes(model: ProgressModel, episodes: Sequence[HeldOutEpisode], window: WindowSpec) -> list[EpisodeReading]:
+    """Predict every judged frame, forward and reversed, with the adapter as it is."""
+    readings = []
+    for episode in episodes:
+        demonstration, frames = episode.demonstration, list(episode.frames)
+        video = EncodedVideo(model, VideoReader(demonstration.video), keep_all=True)
+        task = demonstration.annotation.task
+        forward = list(predict_video(model, video, task, window, frames))
+        backward = list(predict_video(model, video, task, window, frames, reverse=True))
+        labels, values = episode.labels, _values(forward)
+        readings.append(
+            EpisodeReading(demonstration, labels, forward, values, metric_block(labels, values, _values(backward)))
+        )
+    return readings
+
+
+def mean_metrics(readings: Sequence[EpisodeReading]) -> dict[str, float | None]:
+    """Return every metric, averaged over the episodes where it is defined."""
+    return {name: mean_of_defined([reading.metrics[name] for reading in readings]) for name in METRICS}
+
+
+def _values(predictions: Sequence[Prediction]) -> np.ndarray:
+    return np.array([np.nan if p.parsed_progress is None else p.parsed_progress for p in predictions])

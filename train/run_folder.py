@@ -1,0 +1,164 @@
+"""The folder of a run: filled beside its final place, swapped in when complete, continued after an interruption.
+
+Knows folders, checkpoints and signals; does not know what is trained.
+
+    runs/NAME/adapter.partial/   while the run goes on, and after an interruption: checkpoints, curves
+    runs/NAME/adapter/           the complete adapter; appears in one step at the end
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from dataset.annotation import write_text_atomically
+from train.recipe import Recipe, save_recipe
+
+RECIPE_FILE = "recipe.yaml"
+TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete
+COMPLETE = "complete"  # in a checkpoint: all of its files are there
+
+
+class RunFolder:
+    """Where a run writes, and what an earlier one left.
+
+    Args:
+        output: The adapter folder, `sft.output_dir`.
+        writes: Whether this process keeps the folder; False in all processes of a run but the first.
+
+    Attributes:
+        output: The adapter folder.
+        partial: Where the run writes until it is complete.
+    """
+
+    def __init__(self, output: str | Path, writes: bool = True) -> None:
+        self.output, self.writes = Path(output), writes
+        self.partial = self.output.with_name(self.output.name + ".partial")
+        self._earlier = self.output.with_name(self.output.name + ".earlier")
+
+    def already_complete(self) -> bool:
+        """Finish a swap that was interrupted; return whether the adapter is there and nothing is left to do."""
+        if self.writes and (self.partial / TRAIN_SUMMARY).exists():
+            self._swap_in()
+        elif self.writes and self._earlier.exists() and not self.output.exists():
+            self._earlier.rename(self.output)
+        return self.output.exists() and not self.partial.exists()
+
+    def check(self, overwrite: bool, resume: bool) -> None:
+        """Refuse to replace an adapter or an interrupted run in silence."""
+        if overwrite and resume:
+            raise ValueError("--overwrite starts over and --resume continues; give one of them")
+        if overwrite or resume or not self.writes:
+            return
+        if self.output.exists():
+            raise ValueError(
+                f"{self.output} exists already; choose another sft.output_dir, or add --overwrite to replace it"
+            )
+        if self.partial.exists():
+            raise ValueError(
+                f"{self.partial} holds an interrupted run; add --resume to continue it, or --overwrite to start over"
+            )
+
+    def open(self, recipe: Recipe, resume: bool) -> Path | None:
+        """Make the folder ready and return the checkpoint to continue from; None starts at the first step."""
+        if not self.writes:
+            return self.last_checkpoint()
+        if resume and (self.partial / RECIPE_FILE).exists():
+            self._refuse_another_recipe(recipe)
+        else:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True, exist_ok=True)
+        save_recipe(self.partial / RECIPE_FILE, recipe)
+        for folder in self._checkpoints():
+            if not (folder / COMPLETE).exists():  # cut off while it was written
+                shutil.rmtree(folder)
+        return self.last_checkpoint()
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest complete checkpoint."""
+        complete = [folder for folder in self._checkpoints() if (folder / COMPLETE).exists()]
+        return complete[-1] if complete else None
+
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Swap the folder in at the end of the block; after an error keep it only if it can be continued."""
+        try:
+            yield
+        except BaseException:
+            if self.writes and self.last_checkpoint() is None:
+                shutil.rmtree(self.partial, ignore_errors=True)
+            raise
+        if self.writes:
+            self._swap_in()
+
+    def _swap_in(self) -> None:
+        for folder in self._checkpoints():
+            shutil.rmtree(folder)
+        if self.output.exists():
+            shutil.rmtree(self._earlier, ignore_errors=True)
+            self.output.rename(self._earlier)
+        self.partial.rename(self.output)
+        shutil.rmtree(self._earlier, ignore_errors=True)
+
+    def _checkpoints(self) -> list[Path]:
+        found = [folder for folder in self.partial.glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
+        return sorted(found, key=lambda folder: int(folder.name.split("-")[-1]))
+
+    def _refuse_another_recipe(self, recipe: Recipe) -> None:
+        before = (self.partial / RECIPE_FILE).read_text(encoding="utf-8")
+        now = OmegaConf.to_yaml(OmegaConf.create(asdict(recipe)))
+        changed = [
+            line
+            for line in difflib.ndiff(before.splitlines(), now.splitlines())
+            if line.startswith(("- ", "+ ")) and line[2:].strip()
+        ]
+        if changed:
+            shown = "; ".join(" ".join(line.split()) for line in changed[:6])
+            raise ValueError(
+                f"{self.partial} was begun with another recipe ({shown}); give the command that began it, or "
+                "--overwrite to start over"
+            )
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Say that all files of a checkpoint are written; `RunFolder` continues from no other."""
+    write_text_atomically(checkpoint / COMPLETE, "")
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM as a wish to stop after the step that runs; a second one stops at once.
+
+    Attributes:
+        signal_number: The signal that came to this process, or None.
+        stopped: Whether the run stopped for a signal, to this process or to another of the same run.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self.stopped = False
+
+    @contextmanager
+    def listening(self) -> Iterator[Interruption]:
+        """Handle the two signals inside the block (main thread only) and restore the earlier handlers after it."""
+        earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def note(number: int, frame: object) -> None:
+            self.signal_number = number
+            for each, handler in earlier.items():
+                signal.signal(each, handler)
+            print(f"\n{signal.Signals(number).name}: saving after this step; once more stops at once", flush=True)
+
+        for number in earlier:
+            signal.signal(number, note)
+        try:
+            yield self
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
