@@ -59,7 +59,8 @@ def server_command(
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
     return [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", resolve_model_name(name),
-        *pinned, "--served-model-name", "base", *lora, *images, *pixels, "--dtype", dtype, "--host", host, "--port", str(port), *extra,
+        *pinned, "--served-model-name", "base", *lora, *images, *pixels, "--dtype", dtype, "--host", host,
+        "--port", str(port), *extra,
     ]  # fmt: skip
 
 
