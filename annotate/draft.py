@@ -5,7 +5,7 @@ Knows the fields a person fills in; `dataset.annotation` says what a finished an
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dataset.annotation import Annotation, Stage
@@ -62,6 +62,16 @@ class Draft:
             raise ValueError(f"the key {error} is missing") from None
         except TypeError as error:
             raise ValueError(f"a value has the wrong type ({error})") from None
+
+    @property
+    def kept_stages(self) -> tuple[Stage, ...]:
+        """The stages that are not excluded, in order."""
+        return tuple(stage for stage in self.stages if not stage.excluded)
+
+    def as_if_finished(self) -> Draft:
+        """Return the draft with what a person has not said yet filled in, to draw its progress; never to be saved."""
+        success = self.success is not False or self.final_progress is None or not 0 <= self.final_progress < 100
+        return replace(self, task=self.task or "?", success=success)
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form; stages as rows."""

@@ -1,4 +1,4 @@
-"""Edits of a list of stages: mark, split, move, remove, rename, exclude; each returns a new, still contiguous tuple.
+"""Edits of a list of stages: mark, split, move, remove, rename, exclude, rescale; each returns a new, still contiguous tuple.
 
 Knows stages and frame numbers only. Does not know files, the page or undo (the page keeps the earlier tuples).
 Stage numbers are 0-based positions in the tuple; messages count from 1 and name frames inclusively, as people do.
@@ -77,6 +77,19 @@ def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
     if not excluded and not stage.subtask:
         raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then take the stage in again")
     return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
+
+
+def rescale(stages: Stages, from_frames: int, to_frames: int) -> Stages:
+    """Lay the stages of a video of `from_frames` out over one of `to_frames`, each with a frame at least."""
+    if to_frames < len(stages):
+        raise ValueError(f"{len(stages)} stages do not fit into {to_frames} frames; mark them by hand")
+    moved, start = [], 0
+    for number, stage in enumerate(stages):
+        left = len(stages) - number - 1
+        end = min(max(round(stage.end * to_frames / from_frames), start + 1), to_frames - left)
+        moved.append(replace(stage, start=start, end=end))
+        start = end
+    return tuple(moved)
 
 
 def _at(stages: Stages, number: int) -> Stage:
