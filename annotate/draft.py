@@ -120,7 +120,15 @@ def stages_from_rows(rows: Any) -> tuple[Stage, ...]:
         for key in ("start", "end"):
             if type(row[key]) is not int:
                 raise ValueError(f"stage {number}: {key} is {row[key]!r}; it must be a whole number of frames")
-        stages.append(Stage(_text(row["subtask"]), row["start"], row["end"], row["excluded"] is True))
+        falls_back_to = row.get("falls_back_to")
+        if falls_back_to is not None and type(falls_back_to) is not int:
+            raise ValueError(f"stage {number}: falls_back_to is {falls_back_to!r}; it must be the number of a stage")
+        stages.append(
+            Stage(
+                _text(row["subtask"]), row["start"], row["end"], row["excluded"] is True, falls_back_to,
+                dict(row.get("extra") or {}),
+            )  # fmt: skip
+        )
     return tuple(stages)
 
 

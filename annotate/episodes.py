@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-VIDEO_SUFFIXES = frozenset(".avi .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm".split())
-MAIN_CAMERA = "main"
+from dataset.annotation import MAIN_CAMERA
+from dataset.demonstration import VIDEO_SUFFIXES
+from dataset.image_folder import is_image_folder
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,14 @@ def _find(paths: Iterable[str | Path]) -> list[Path]:
     """Return the video files; folders give theirs, not those of folders inside."""
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
+        if path.is_dir() and not is_image_folder(path):
+            inside = [file for file in sorted(path.iterdir()) if _is_video(file)]
             if not inside:
                 kinds = " ".join(sorted(VIDEO_SUFFIXES))
-                raise ValueError(f"folder {path}: holds no video ({kinds}); name another folder or a file")
+                raise ValueError(
+                    f"folder {path}: holds no video ({kinds}, or folders of numbered pictures); name another folder or "
+                    "a file"
+                )
             found |= dict.fromkeys(inside)
         elif path.exists():
             found[path] = None
@@ -98,15 +102,15 @@ def _find(paths: Iterable[str | Path]) -> list[Path]:
 
 def _of_camera(name: str, place: Path, video: Path, num_episodes: int) -> Path:
     """Return the file that shows the episode of `video` from another camera."""
-    if place.is_file():
+    if _is_video(place):
         if num_episodes > 1:
             raise ValueError(
                 f"camera {name}: {place} is one file for {num_episodes} episodes; name a folder that holds a video of "
                 "the same name for each"
             )
         return place
-    same_name = sorted(place.glob(f"{_literal(video.stem)}.*")) if place.is_dir() else []
-    same_name = [file for file in same_name if file.suffix.lower() in VIDEO_SUFFIXES]
+    inside = sorted(place.iterdir()) if place.is_dir() else []
+    same_name = [file for file in inside if file.stem == video.stem and _is_video(file)]
     if len(same_name) != 1:
         raise ValueError(
             f"camera {name}: {place} holds {len(same_name) or 'no'} video(s) of the name {video.stem}; put one there, "
@@ -115,6 +119,5 @@ def _of_camera(name: str, place: Path, video: Path, num_episodes: int) -> Path:
     return same_name[0]
 
 
-def _literal(text: str) -> str:
-    """Escape what `glob` would take as a pattern."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
+def _is_video(path: Path) -> bool:
+    return is_image_folder(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()

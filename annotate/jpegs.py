@@ -17,7 +17,7 @@ from PIL import Image
 from annotate.store import Store
 from dataset.video import VideoReader
 
-MAX_WIDTH = 960
+MAX_BOX = (960, 960)  # width, height of what the page shows
 CACHE_BYTES = 128 << 20
 OPEN_STREAMS = 3  # a decoder of 720p holds some 20 MB
 READ_AHEAD = 16
@@ -41,7 +41,7 @@ class FrameCache:
         self._last_request = 0.0
 
     def jpeg(self, key: str, index: int, camera: int = 0) -> bytes:
-        """Return frame `index` of episode `key`, at most `MAX_WIDTH` wide."""
+        """Return frame `index` of episode `key`, scaled down into `MAX_BOX`."""
         self._last_request = time.monotonic()
         reader = self._store.reader(key, camera)
         with self._lock:
@@ -66,8 +66,7 @@ class FrameCache:
         Makes way for people: waits while frames are asked for.
         """
         reader = self._store.reader(key, camera)
-        frames = reader.iter_frames()
-        for index, frame in frames:
+        for index, frame in reader.iter_frames(fit=MAX_BOX):
             while wanted() and not self.quiet:
                 time.sleep(0.02)
             with self._lock:
@@ -121,7 +120,7 @@ class _Stream:
             backward = 0 < self._next - index <= 2 * BLOCK_BACKWARD
             block = BLOCK_BACKWARD if backward else BLOCK  # stepping back then finds the frames before it in the cache
             self._next = index - index % block
-            self._frames = self.reader.iter_frames(range(self._next, len(self.reader)))
+            self._frames = self.reader.iter_frames(range(self._next, len(self.reader)), fit=MAX_BOX)
         try:
             while self._next <= index:
                 frame = next(self._frames)
@@ -132,18 +131,9 @@ class _Stream:
             raise
 
 
-def shrink(frame: np.ndarray, max_width: int = MAX_WIDTH) -> Image.Image:
-    """Return an RGB frame, shape (H, W, 3), as a picture of at most `max_width`; never enlarged."""
-    image = Image.fromarray(frame)
-    if image.width <= max_width:
-        return image
-    height = max(round(image.height * max_width / image.width), 1)
-    return image.resize((max_width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-
-
-def encode_jpeg(frame: np.ndarray, max_width: int = MAX_WIDTH) -> bytes:
-    """Encode an RGB frame, shape (H, W, 3), scaled down to `max_width` where it is wider."""
-    return to_jpeg(shrink(frame, max_width), 85)
+def encode_jpeg(frame: np.ndarray) -> bytes:
+    """Encode an RGB frame, shape (H, W, 3)."""
+    return to_jpeg(Image.fromarray(frame), 85)
 
 
 def to_jpeg(image: Image.Image, quality: int) -> bytes:

@@ -17,7 +17,7 @@ from annotate.proposals import frame_feature, propose_boundaries
 from annotate.store import Store
 from dataset.video import VideoError, VideoReader
 
-STRIP_HEIGHT = 54
+STRIP_BOX = (96, 54)  # width, height of a thumbnail
 STRIP_COUNT = 96
 
 
@@ -63,7 +63,7 @@ class Scanner:
         """Return the filmstrip as far as it is known."""
         known = self.scan(key)
         if known.strip is None:
-            return to_jpeg(Image.new("RGB", (1, STRIP_HEIGHT)), 75)
+            return to_jpeg(Image.new("RGB", (1, 1)), 75)
         return to_jpeg(known.strip, 75)
 
     def _work(self, key: str, reader: VideoReader, known: Scan) -> None:
@@ -82,7 +82,7 @@ class Scanner:
         count = strip_count(len(reader))
         slots = {strip_frame(k, count, len(reader)): k for k in range(count)}
         features: list[np.ndarray] = []
-        for index, frame in reader.iter_frames():
+        for index, frame in reader.iter_frames(fit=STRIP_BOX):
             while wanted() and not self._cache.quiet:
                 time.sleep(0.02)
             if not wanted():
@@ -95,12 +95,10 @@ class Scanner:
         known.proposals = propose_boundaries(np.stack(features), reader.fps)
 
     def _paste(self, known: Scan, frame: np.ndarray, slot: int, count: int) -> None:
-        image = Image.fromarray(frame)
-        width = max(round(image.width * STRIP_HEIGHT / image.height), 1)
-        thumbnail = image.resize((width, STRIP_HEIGHT), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        height, width = frame.shape[:2]
         if known.strip is None:
-            known.strip = Image.new("RGB", (width * count, STRIP_HEIGHT))
-        known.strip.paste(thumbnail, (slot * width, 0))
+            known.strip = Image.new("RGB", (width * count, height))
+        known.strip.paste(Image.fromarray(frame), (slot * width, 0))
 
 
 def strip_count(num_frames: int) -> int:

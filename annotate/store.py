@@ -17,8 +17,10 @@ from typing import Any
 from annotate.draft import Draft
 from annotate.episodes import Episode, find_episodes
 from annotate.videos import Videos
-from dataset.annotation import Annotation, read_annotation, write_annotation, write_text_atomically
-from dataset.video import VideoReader
+from dataset.annotation import Annotation, Camera, read_annotation, write_annotation, write_text_atomically
+from dataset.video import VideoReader, has_fingerprint
+
+KEPT_FIELDS = ("measured_progress", "annotator", "extra")  # of an earlier annotation: the page does not show them
 
 
 class ConflictError(ValueError):
@@ -169,13 +171,14 @@ class Store:
         with self._lock:
             episode = self.episode(key)
             reader, earlier = self.reader(key), self._annotation(episode)
-            home = episode.annotation.absolute().parent
+            kept = {} if earlier is None else {key: getattr(earlier, key) for key in KEPT_FIELDS}
             return draft.to_annotation(
-                video=Path(os.path.relpath(episode.video.absolute(), home)).as_posix(),
-                fingerprint=self.videos.fingerprint(episode),
+                video=_seen_from(episode, episode.video),
+                fingerprint=reader.fingerprint,
                 num_frames=len(reader),
                 fps=reader.fps,
-                measured_progress=earlier.measured_progress if earlier else None,
+                cameras=self._cameras(episode, earlier),
+                **kept,
             )
 
     def earlier(self, key: str) -> tuple[Draft, int] | None:
@@ -211,6 +214,16 @@ class Store:
         except ValueError as error:
             return None, str(error)
 
+    def _cameras(self, episode: Episode, earlier: Annotation | None) -> tuple[Camera, ...]:
+        """Return the cameras shown, then those that the annotation had and this page does not show."""
+        shown = [
+            Camera(name, _seen_from(episode, path), self.reader(episode.id, number).fingerprint)
+            for number, (name, path) in enumerate(episode.cameras)
+            if number > 0
+        ]
+        names = {camera.name for camera in shown}
+        return (*shown, *(camera for camera in (earlier.cameras if earlier else ()) if camera.name not in names))
+
     def _annotation(self, episode: Episode) -> Annotation | None:
         """Return the finished annotation, None where there is none; refuse one of another video."""
         reader = self.reader(episode.id)
@@ -220,7 +233,7 @@ class Store:
             annotation = read_annotation(episode.annotation)
         except ValueError as error:
             raise ValueError(f"{error}; it stays as it is: move it away, or choose another folder (--output)") from None
-        if annotation.fingerprint != self.videos.fingerprint(episode):
+        if not has_fingerprint(reader, annotation.fingerprint):
             raise ValueError(
                 f"annotation {episode.annotation} belongs to another file ({annotation.num_frames} frames) than "
                 f"{episode.video} ({len(reader)} frames); restore the video, or move the annotation away"
@@ -231,15 +244,20 @@ class Store:
         try:
             document = json.loads(episode.draft.read_text(encoding="utf-8"))
             draft = Draft.from_document(document)
-            if document.get("fingerprint") != self.videos.fingerprint(episode):
+            if not has_fingerprint(self.reader(episode.id), str(document.get("fingerprint"))):
                 raise ValueError("it belongs to another video")
         except (ValueError, OSError) as error:
             raise ValueError(f"draft {episode.draft}: {error}; mend it, or move it away to start again") from None
         return draft
 
     def _write_draft(self, path: Path, episode: Episode, draft: Draft) -> None:
-        document: dict[str, Any] = {"fingerprint": self.videos.fingerprint(episode)} | draft.to_document()
+        document: dict[str, Any] = {"fingerprint": self.reader(episode.id).fingerprint} | draft.to_document()
         write_text_atomically(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def _seen_from(episode: Episode, video: Path) -> str:
+    """Return the path of a video relative to the episode's annotation file."""
+    return Path(os.path.relpath(video.absolute(), episode.annotation.absolute().parent)).as_posix()
 
 
 def _revision(episode: Episode) -> str:

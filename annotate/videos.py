@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.episodes import Episode
-from dataset.video import VideoError, VideoReader, fingerprint
+from dataset.video import VideoError, VideoReader
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,6 @@ class _Opened:
 
     stamp: tuple[int, int, int]
     reader: VideoReader
-    fingerprint: str
 
 
 class Videos:
@@ -48,13 +47,9 @@ class Videos:
             )
         return reader
 
-    def fingerprint(self, episode: Episode) -> str:
-        """Return the fingerprint of the annotated video as it is now."""
-        return self._open(episode.video).fingerprint
-
     def version(self, episode: Episode) -> str:
         """Return a short name of what all cameras hold now; pictures carry it, so that none shows another video."""
-        prints = [self._open(path).fingerprint for _, path in episode.cameras]
+        prints = [self._open(path).reader.fingerprint for _, path in episode.cameras]
         return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
 
     def _open(self, path: Path) -> _Opened:
@@ -66,6 +61,6 @@ class Videos:
         with self._lock:
             opened = self._opened.get(path)
             if opened is None or opened.stamp != stamp:
-                opened = _Opened(stamp, VideoReader(path), fingerprint(path))
+                opened = _Opened(stamp, VideoReader(path))
                 self._opened[path] = opened
             return opened

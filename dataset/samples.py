@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dataset.annotation import Annotation, read_annotation, resolve_video, write_text_atomically
+from dataset.annotation import Annotation
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.files import write_text_atomically
 from dataset.progress import label_curve, remaining_subtasks
 from dataset.prompts import PROMPT_VERSION, build_completion, build_prompt
-from dataset.video import VideoError, VideoReader, fingerprint
 from dataset.window import WindowSpec, reversed_window_indices, window_indices
+
+__all__ = [
+    "Demonstration",
+    "SamplingSpec",
+    "VqaSample",
+    "build_samples",
+    "meta_path",
+    "read_demonstrations",
+    "read_samples",
+    "write_samples",
+]
 
 
 @dataclass(frozen=True)
@@ -81,50 +93,6 @@ class SamplingSpec:
         for name in ("single_frame_share", "reversed_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"data.sampling.{name} is {getattr(self, name)}; it is a share, 0 to 1")
-
-
-@dataclass(frozen=True)
-class Demonstration:
-    """An annotation with the files it came from.
-
-    Args:
-        path: The annotation file.
-        annotation: What it says.
-        video: Path of the video, seen from the working directory.
-    """
-
-    path: str
-    annotation: Annotation
-    video: str = field(default="")
-
-    @property
-    def episode(self) -> str:
-        """Name of the demonstration: the file's name without its ending."""
-        return Path(self.path).stem
-
-
-def read_demonstrations(paths: Iterable[str | Path]) -> list[Demonstration]:
-    """Read annotation files and make sure that their videos are there and are the ones annotated.
-
-    Raises:
-        ValueError: A file is missing or invalid, or a video is another one than was annotated.
-    """
-    demonstrations = []
-    for path in paths:
-        annotation = read_annotation(path)
-        video = resolve_video(path, annotation)
-        if not video.exists():
-            raise VideoError(f"annotation {path}: its video {video} does not exist; put it there or edit `video`")
-        if fingerprint(video) != annotation.fingerprint:
-            num_frames = len(VideoReader(video))
-            raise VideoError(
-                f"annotation {path}: {video} is another file than was annotated ({num_frames} frames now, "
-                f"{annotation.num_frames} annotated); restore the video or annotate it again"
-            )
-        demonstrations.append(Demonstration(str(path), annotation, str(video)))
-    if not demonstrations:
-        raise ValueError("no annotations were given; name at least one annotation file")
-    return demonstrations
 
 
 def build_samples(demonstration: Demonstration, window: WindowSpec, sampling: SamplingSpec) -> list[VqaSample]:

@@ -1,0 +1,127 @@
+"""Demonstrations: annotations together with the videos they belong to, found again when a file has moved.
+
+Knows annotation files, folders and fingerprints; does not know labels or samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.annotation import MAIN_CAMERA, Annotation, read_annotation, resolve_video
+from dataset.fingerprint import size_of
+from dataset.image_folder import is_image_folder
+from dataset.video import VideoError, VideoReader, has_fingerprint
+
+VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """An annotation with the files it came from.
+
+    Args:
+        path: The annotation file.
+        annotation: What it says.
+        video: Path of the video, seen from the working directory.
+        cameras: Paths of the videos of `annotation.cameras`, in that order.
+    """
+
+    path: str
+    annotation: Annotation
+    video: str = ""
+    cameras: tuple[str, ...] = ()
+
+    @property
+    def episode(self) -> str:
+        """Name of the demonstration: the file's name without its ending."""
+        return Path(self.path).stem
+
+    @property
+    def views(self) -> dict[str, str]:
+        """Path of the video of every camera, the main one first."""
+        names = [camera.name for camera in self.annotation.cameras]
+        return {MAIN_CAMERA: self.video, **dict(zip(names, self.cameras, strict=True))}
+
+
+def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path] = ()) -> list[Demonstration]:
+    """Read annotation files and make sure that their videos are there and are the ones annotated.
+
+    Args:
+        paths: Annotation files.
+        search: Further folders in which a video that has moved is looked for; the annotation's own is always.
+
+    Raises:
+        ValueError: A file is missing or invalid, or a video is another one than was annotated; with every reason.
+    """
+    demonstrations, errors = [], []
+    for path in paths:
+        try:
+            demonstrations.append(read_demonstration(path, search))
+        except ValueError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ValueError("; ".join(map(str, errors)))
+    if not demonstrations:
+        raise ValueError("no annotations were given; name at least one annotation file")
+    return demonstrations
+
+
+def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> Demonstration:
+    """Read one annotation file and find its videos; as `read_demonstrations`."""
+    annotation = read_annotation(path)
+    recorded = resolve_video(path, annotation)
+    folders = [Path(path).parent, *map(Path, search)]
+    video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
+    cameras = []
+    for camera in annotation.cameras:
+        recorded = Path(path).parent / camera.video
+        found = _find_video(path, recorded, camera.fingerprint, annotation.num_frames, folders)
+        if len(VideoReader(found)) != annotation.num_frames:
+            raise VideoError(
+                f'annotation {path}: camera "{camera.name}" has {len(VideoReader(found))} frames, the main video '
+                f"{annotation.num_frames}; cameras of one episode share their frame numbers, cut both alike"
+            )
+        cameras.append(str(found))
+    return Demonstration(str(path), annotation, str(video), tuple(cameras))
+
+
+def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: int, folders: Sequence[Path]) -> Path:
+    """Return the recorded path when the annotated recording is there, else where else it lies."""
+    if recorded.exists() and has_fingerprint(recorded, fingerprint):
+        return recorded
+    moved = next((file for file in _candidates(folders, recorded, fingerprint) if _is_it(file, fingerprint)), None)
+    if moved is not None:
+        return moved
+    if recorded.exists():
+        raise VideoError(
+            f"annotation {path}: {recorded} is another file than was annotated ({len(VideoReader(recorded))} frames "
+            f"now, {num_frames} annotated); restore the video or annotate it again"
+        )
+    raise VideoError(
+        f"annotation {path}: its video {recorded} does not exist, and no file under "
+        f"{', '.join(str(folder) for folder in folders)} has its content; put it there, name its folder with "
+        "--videos, or edit `video`"
+    )
+
+
+def _candidates(folders: Sequence[Path], recorded: Path, fingerprint: str) -> Iterator[Path]:
+    """Yield the videos under some folders that could be the recording, those of its name first."""
+    size = size_of(fingerprint)
+    files = dict.fromkeys(file for folder in folders if folder.is_dir() for file in sorted(folder.rglob("*")))
+    for file in sorted(files, key=lambda file: file.name != recorded.name):
+        if file.is_dir():
+            if is_image_folder(file):
+                yield file
+        elif file.suffix.lower() in VIDEO_SUFFIXES | {recorded.suffix.lower()} and size in (None, file.stat().st_size):
+            yield file
+
+
+def _is_it(file: Path, fingerprint: str) -> bool:
+    try:
+        return has_fingerprint(file, fingerprint)
+    except VideoError:  # a neighbour that is no readable video
+        return False

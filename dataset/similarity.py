@@ -1,0 +1,64 @@
+"""How alike neighbouring frames are: what the visual labels and the check for still pictures are made of.
+
+Knows pixels and perceptual hashes; does not know stages or labels. Results are kept in a cache, by the video's
+fingerprint: reading a video costs its decoding once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from dataset.files import write_bytes_atomically
+from dataset.video import VideoReader
+
+HASH_BITS = 64
+CACHE_VERSION = 1
+
+
+def frame_hashes(reader: VideoReader) -> np.ndarray:
+    """Return the 64-bit perceptual hash (DCT) of every frame; bool, shape (num_frames, 64)."""
+    hashes = np.empty((len(reader), HASH_BITS), dtype=bool)
+    for index, frame in reader.iter_frames(fit=(32, 32)):
+        picture = Image.fromarray(frame).convert("L").resize((32, 32))
+        hashes[index] = imagehash.phash(picture).hash.ravel()
+    return hashes
+
+
+def similarity_of_hashes(hashes: np.ndarray) -> np.ndarray:
+    """Return `sim(i - 1, i)`, the share of equal hash bits, 0 to 1; float64, shape (num_frames,); 1 for frame 0."""
+    similarity = np.ones(len(hashes))
+    similarity[1:] = 1.0 - np.count_nonzero(hashes[1:] != hashes[:-1], axis=1) / HASH_BITS
+    return similarity
+
+
+def frame_similarity(reader: VideoReader) -> np.ndarray:
+    """Return `similarity_of_hashes(cached_hashes(reader))`: in O(frames), and without decoding when cached."""
+    return similarity_of_hashes(cached_hashes(reader))
+
+
+def cached_hashes(reader: VideoReader) -> np.ndarray:
+    """Return `frame_hashes` from the cache, filling it when it lacks this recording."""
+    path = cache_folder() / f"{reader.fingerprint.replace(':', '-')}-phash{CACHE_VERSION}.npy"
+    if path.exists():
+        hashes = np.load(path)
+        if hashes.shape == (len(reader), HASH_BITS):
+            return hashes
+    hashes = frame_hashes(reader)
+    buffer = io.BytesIO()
+    np.save(buffer, hashes)
+    write_bytes_atomically(path, buffer.getvalue())
+    return hashes
+
+
+def cache_folder() -> Path:
+    """Return where hashes are kept: `$ONETAKE_CACHE`, else `onetake` in the user's cache folder."""
+    folder = os.environ.get("ONETAKE_CACHE")
+    if folder:
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake"

@@ -1,0 +1,246 @@
+"""Stages and annotations: the one artefact a person makes, as frozen types with all their validation.
+
+Knows frame numbers, stage texts and the outcome of one demonstration. Does not know their JSON form (see
+`annotation`), pixels (see `video`), label curves (see `progress`) or the wording of prompts (see `prompts`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAIN_CAMERA = "main"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an annotation.
+
+    Args:
+        place: The field, as a path into the JSON document: `fps`, `stages[1].end`.
+        message: The value, what is wrong with it and the remedy.
+    """
+
+    place: str
+    message: str
+
+
+class AnnotationError(ValueError):
+    """An annotation that breaks an invariant; `problems` holds every reason with its place, the text all of them."""
+
+    def __init__(self, problems: list[Problem], source: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__(source + "; ".join(problem.message for problem in problems))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One contiguous sub-task of a demonstration.
+
+    Args:
+        subtask: What is done, as it shall appear in the model's list of remaining actions; not blank.
+        start: First frame, 0-based.
+        end: Frame after the last one (half-open); `end > start`.
+        excluded: The segment is left out: no samples, no weight, and no window may span it.
+        falls_back_to: Where the attempt fails at the end of this stage: the number (1-based, in the list of all
+            stages) of the stage that has to be done again, this one or an earlier one. The stages that follow repeat
+            the work from there on.
+        extra: Fields of the file that this version does not know; kept when it is written again.
+    """
+
+    subtask: str
+    start: int
+    end: int
+    excluded: bool = False
+    falls_back_to: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        problems = stage_problems("stage", vars(self))
+        if problems:
+            raise AnnotationError(problems)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A further view of the same episode: its frame i was taken at the same moment as frame i of the main video.
+
+    Args:
+        name: How it is called, for example "wrist"; "main" is the annotation's own video.
+        video: Path of its video; relative paths are relative to the annotation file.
+        fingerprint: As that of the main video.
+        extra: As that of `Stage`.
+    """
+
+    name: str
+    video: str
+    fingerprint: str
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The stages and the outcome of one recorded demonstration.
+
+    Invariants: stages are ordered, contiguous from frame 0 and inside the video; at least one is not excluded; frames
+    after the last stage show the final state ("done" when `success`, else "not done").
+
+    Args:
+        video: Path of the video; relative paths are relative to the annotation file.
+        fingerprint: `dataset.video.fingerprint` of that file, so that another file of the same name is noticed.
+        num_frames: Frames of the video.
+        fps: Mean frames per second, > 0.
+        task: The instruction the robot follows.
+        stages: See `Stage`.
+        success: Whether the demonstration reaches its goal.
+        reason: Why it counts as done, shown to the model in its answer; optional.
+        final_progress: Percent reached at the end of the last stage: 100 for a success, less for a failure.
+        measured_progress: Percent per frame, shape (num_frames,), where a simulator or a sensor measured it; it
+            then takes the place of a curve interpolated between stage ends.
+        cameras: Further views of the episode; they share the frame numbers, the stages and the labels.
+        annotator: Who marked the stages; several people may annotate one video, each in a file of their own.
+        extra: As that of `Stage`.
+    """
+
+    video: str
+    fingerprint: str
+    num_frames: int
+    fps: float
+    task: str
+    stages: tuple[Stage, ...]
+    success: bool
+    reason: str | None = None
+    final_progress: float = 100.0
+    measured_progress: tuple[float, ...] | None = None
+    cameras: tuple[Camera, ...] = ()
+    annotator: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        problems = annotation_problems(vars(self))
+        if problems:
+            raise AnnotationError(problems)
+
+    @property
+    def kept_stages(self) -> tuple[Stage, ...]:
+        """The stages that are not excluded, in order."""
+        return tuple(stage for stage in self.stages if not stage.excluded)
+
+    @property
+    def last_stage_end(self) -> int:
+        """First frame after the last stage: where the final state begins."""
+        return self.stages[-1].end
+
+
+def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with one stage, taken alone; fields that are absent are not looked at."""
+    problems = []
+    subtask, start, end = (stage.get(key) for key in ("subtask", "start", "end"))
+    if start is not None and end is not None and end <= start:
+        problems.append(
+            Problem(
+                f"{place}.end",
+                f'stage "{subtask}" is empty: it starts at frame {start} and ends at frame {end} '
+                "(the end is the frame after its last one); give it at least one frame",
+            )
+        )
+    elif subtask is not None and not stage.get("excluded") and not subtask.strip():
+        frames = f"the stage of frames {start} to {end - 1}" if None not in (start, end) else "a stage"
+        problems.append(Problem(f"{place}.subtask", f"{frames} has no text; describe the sub-task"))
+    return problems
+
+
+def annotation_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """Return everything that is wrong, each with its place; fields that are absent are not looked at."""
+    problems = []
+
+    def complain(place: str, message: str) -> None:
+        problems.append(Problem(place, message))
+
+    num_frames, fps, task, success = (values.get(key) for key in ("num_frames", "fps", "task", "success"))
+    final_progress, measured = values.get("final_progress"), values.get("measured_progress")
+    if num_frames is not None and num_frames < 1:
+        complain("num_frames", f"num_frames is {num_frames}; a video has at least one frame")
+    if fps is not None and not (fps > 0 and math.isfinite(fps)):
+        complain("fps", f"fps is {fps}; it must be a positive number")
+    if task is not None and not task.strip():
+        complain("task", "the task text is empty; say what the robot shall do")
+    if "stages" in values:
+        problems += _order_problems(values["stages"], num_frames) + _fall_back_problems(values["stages"], success)
+    if success is True and final_progress is not None and final_progress != 100.0:
+        complain("final_progress", f"a success ends at 100 %, but final_progress is {final_progress}")
+    if success is False and final_progress is not None and not 0.0 <= final_progress < 100.0:
+        complain(
+            "final_progress", f"a failure ends below 100 %, but final_progress is {final_progress}; use 0 to 99.99"
+        )
+    if measured is not None:
+        if num_frames is not None and len(measured) != num_frames:
+            complain(
+                "measured_progress",
+                f"measured_progress has {len(measured)} values for {num_frames} frames; give one per frame",
+            )
+        outside = [value for value in measured if not 0.0 <= value <= 100.0]
+        if outside:
+            complain("measured_progress", f"measured_progress holds {outside[0]}; values are percent, 0 to 100")
+    names = [MAIN_CAMERA]
+    for place, camera in enumerate(values.get("cameras", ())):
+        if not camera.name.strip() or camera.name in names:
+            complain(
+                f"cameras[{place}].name",
+                f'camera name "{camera.name}" is empty or taken; use distinct ones ("{MAIN_CAMERA}" is the main video)',
+            )
+        names.append(camera.name)
+    return problems
+
+
+def _order_problems(stages: tuple[Any, ...], num_frames: int | None) -> list[Problem]:
+    problems = []
+    if all(stage.excluded for stage in stages):
+        problems.append(Problem("stages", "no stage is kept; mark at least one stage that is not excluded"))
+    previous_end, previous_name = 0, None
+    for place, stage in enumerate(stages):
+        name = f'stage {place + 1} "{stage.subtask}"'
+        if stage.start < previous_end:
+            before = f"{previous_name} ends at frame {previous_end}" if previous_name else "the first frame, 0"
+            message = f"{name} starts at frame {stage.start}, before {before}; stages must not overlap"
+            problems.append(Problem(f"stages[{place}].start", message))
+        elif stage.start > previous_end:
+            message = (
+                f"{name} starts at frame {stage.start}, but frames {previous_end} to {stage.start - 1} belong to no "
+                "stage; stages must be contiguous from frame 0 (mark a segment excluded to leave it out)"
+            )
+            problems.append(Problem(f"stages[{place}].start", message))
+        if num_frames is not None and stage.end > num_frames:
+            message = (
+                f"{name} ends at frame {stage.end}, but the video has {num_frames} frames; "
+                f"its end must be at most {num_frames}"
+            )
+            problems.append(Problem(f"stages[{place}].end", message))
+        previous_end, previous_name = stage.end, name
+    return problems
+
+
+def _fall_back_problems(stages: tuple[Any, ...], success: bool | None) -> list[Problem]:
+    problems = []
+    for place, stage in enumerate(stages):
+        target = stage.falls_back_to
+        if target is None:
+            continue
+        name = f'stage {place + 1} "{stage.subtask}"'
+        if stage.excluded:
+            message = f"{name} is excluded and falls back to stage {target}; remove one of the two marks"
+        elif not 1 <= target <= place + 1:
+            message = f"{name} falls back to stage {target}; name a stage from 1 to {place + 1}, counted from 1"
+        elif stages[target - 1].excluded:
+            message = f"{name} falls back to stage {target}, which is excluded; name a stage that is kept"
+        elif success and all(later.excluded for later in stages[place + 1 :]):
+            message = (
+                f"{name} fails (it falls back to stage {target}) and no stage follows, but the demonstration is a "
+                "success; mark the stages that repeat the work, or remove the mark"
+            )
+        else:
+            continue
+        problems.append(Problem(f"stages[{place}].falls_back_to", message))
+    return problems
