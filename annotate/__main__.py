@@ -40,9 +40,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", help="folder of the annotations (default: beside each video)")
     parser.add_argument(
-        "--camera", action="append", default=[], metavar="NAME=PATH", help="a further camera, shown beside the video: a "
-        "folder with videos of the same names, or one file; may be given again",
-    )  # fmt: skip
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a further camera, shown beside the video: a folder with videos of the same names, or one file",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for this login")

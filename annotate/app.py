@@ -21,7 +21,7 @@ from annotate.store import Store
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: the page talks to nobody but its server
 
-import gradio as gr  # noqa: E402
+import gradio as gr
 
 SCRIPTS = (  # one scope, in this order
     "pictures.js",
@@ -37,24 +37,22 @@ SCRIPTS = (  # one scope, in this order
 PAGE_CSS = ".gradio-container { max-width: 1760px !important; padding: 8px 20px !important; } footer { display: none; }"
 
 
-class StageTimeline(gr.HTML):
-    """The editor: picture, timeline, stage list, samples and predictions.
+def make_editor(server_functions: list[Any]) -> gr.HTML:
+    """Return the editor: picture, timeline, stage list, samples and predictions.
 
-    The templates are static and hold no user text; the script fetches the episode with `server_functions`.
+    The templates are static and hold no user text; the script fetches the episode with `server_functions`. (No
+    subclass: Gradio would write a `.pyi` file beside this one.)
     """
-
-    def __init__(self, server_functions: list[Any], base: str = "/", **options: Any) -> None:
-        super().__init__(
-            "",
-            html_template=_page_file("timeline.html"),
-            css_template=_page_file("timeline.css"),
-            js_on_load="".join(map(_page_file, SCRIPTS)),
-            server_functions=server_functions,
-            apply_default_css=False,
-            elem_id="timeline",
-            base=base,
-            **options,
-        )
+    return gr.HTML(
+        "",
+        html_template=_page_file("timeline.html"),
+        css_template=_page_file("timeline.css"),
+        js_on_load="".join(map(_page_file, SCRIPTS)),
+        server_functions=server_functions,
+        apply_default_css=False,
+        elem_id="timeline",
+        base="/",
+    )
 
 
 def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
@@ -69,7 +67,7 @@ def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
     app = FastAPI(title="Onetake", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(make_router(store, cache, scanner))
     with gr.Blocks(title="Onetake: mark stages", fill_width=True) as page:
-        StageTimeline(make_calls(store, scanner))
+        make_editor(make_calls(store, scanner))
     gr.mount_gradio_app(app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, css=PAGE_CSS)
     if auth is not None:
         app.add_middleware(RequireLogin, user=auth[0], password=auth[1])

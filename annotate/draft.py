@@ -123,12 +123,9 @@ def stages_from_rows(rows: Any) -> tuple[Stage, ...]:
         falls_back_to = row.get("falls_back_to")
         if falls_back_to is not None and type(falls_back_to) is not int:
             raise ValueError(f"stage {number}: falls_back_to is {falls_back_to!r}; it must be the number of a stage")
-        stages.append(
-            Stage(
-                _text(row["subtask"]), row["start"], row["end"], row["excluded"] is True, falls_back_to,
-                dict(row.get("extra") or {}),
-            )  # fmt: skip
-        )
+        frames = row["start"], row["end"]
+        extra = dict(row.get("extra") or {})
+        stages.append(Stage(_text(row["subtask"]), *frames, row["excluded"] is True, falls_back_to, extra))
     return tuple(stages)
 
 

@@ -73,8 +73,9 @@ class Track {
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
     const style = getComputedStyle(this.canvas);
-    const [ink, soft, faint, paper] = ["--body-text-color", "--body-text-color-subdued", "--border-color-primary", "--background-fill-secondary"]
+    const [ink, faint, paper] = ["--body-text-color", "--border-color-primary", "--background-fill-secondary"]
       .map((name) => style.getPropertyValue(name).trim() || "#888");
+    const soft = `color-mix(in srgb, ${ink} 66%, ${paper})`;
     const pen = this.canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);

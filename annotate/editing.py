@@ -1,4 +1,4 @@
-"""Edits of a list of stages: mark, split, move, remove, rename, exclude, rescale; each returns a new, still contiguous tuple.
+"""Edits of a list of stages: mark, split, move, rename and so on; each returns a new, still contiguous tuple.
 
 Knows stages and frame numbers only. Does not know files, the page or undo (the page keeps the earlier tuples).
 Stage numbers are 0-based positions in the tuple; messages count from 1 and name frames inclusively, as people do.

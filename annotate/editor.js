@@ -121,6 +121,7 @@ function render() {
   while ($("stages").children.length < rows.length) $("stages").append(makeRow($("stages").children.length));
   rows.forEach((stage, k) => fillRow($("stages").children[k], stage));
   $("empty").hidden = rows.length > 0;
+  $("copy").hidden = rows.length > 0 || !episode.info?.labels.length;
   put($("task"), doc?.task ?? "");
   put($("reason"), doc?.reason ?? "");
   const cutoff = doc?.final_progress == null ? null : Math.round(doc.final_progress * 1e4) / 1e6;

@@ -69,7 +69,7 @@ def check_notes(path: str, annotation: Annotation, video: str) -> list[Note]:
                 "warning",
                 "stages",
                 f"the last stage ends at frame {annotation.last_stage_end - 1}; the {tail} frames after it "
-                f"({tail / annotation.fps:.1f} s) are taught as finished: mark more stages if the robot still works there",
+                f"({tail / annotation.fps:.1f} s) are taught as finished: mark more stages if the robot works there",
             )
         )
     return notes

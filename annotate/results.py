@@ -10,6 +10,8 @@ import math
 from pathlib import PurePath
 from typing import Any
 
+REMEDY = "choose a JSONL file that `python -m infer` wrote"
+
 
 def read_results(text: str, name: str, num_frames: int, video: str) -> dict[str, Any]:
     """Read one file of predictions for a video.
@@ -40,10 +42,12 @@ def read_results(text: str, name: str, num_frames: int, video: str) -> dict[str,
                 "`python -m infer` wrote"
             ) from None
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{name}, line {number}: {error}; choose a JSONL file that `python -m infer` wrote") from None
+            raise ValueError(
+                f"{name}, line {number}: {error}; choose a JSONL file that `python -m infer` wrote"
+            ) from None
         videos.add(PurePath(str(record.get("video_path", video))).name)
     if not rows:
-        raise ValueError(f"{name}: holds no predictions; choose a JSONL file that `python -m infer` wrote")
+        raise ValueError(f"{name}: holds no predictions; {REMEDY}")
     others = sorted(videos - {video})
     warning = f"{name} was made from {', '.join(others)}, not from {video}" if others else ""
     return {"name": name, "rows": sorted(rows, key=lambda row: row["frame"]), "warning": warning}
