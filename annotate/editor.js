@@ -24,9 +24,9 @@ async function isAlive() {
 const stages = () => preview ?? episode.doc?.stages ?? [];
 
 /** Number of the stage that keys act on: the one around the frame shown, after the last stage the last one. */
-function current() {
-  const inside = stages().findIndex((stage) => shown !== null && shown < stage.end);
-  return inside < 0 ? stages().length - 1 : inside;
+function current(all = stages()) {
+  const inside = all.findIndex((stage) => shown !== null && shown < stage.end);
+  return inside < 0 ? all.length - 1 : inside;
 }
 
 /** Texts that the digits mark with: those of the episode before, then those of this one. */
@@ -79,8 +79,15 @@ function toBoundary(sign) {
   go(next ?? (sign > 0 ? Infinity : 0));
 }
 
-async function moveEnd(number, end) {
-  if (await episode.edit("move_boundary", { number, end })) go(end - 1); // the play head stays inside the stage it moves
+/** Move the end of a stage; the play head goes along, inside the stage. `endOf` computes the new end at its turn. */
+async function moveEnd(number, endOf) {
+  const moved = await episode.edit("move_boundary", (all) => all[number] && { number, end: endOf(all[number]) });
+  if (moved) go(moved.end - 1);
+}
+
+function nudge(frames) {
+  pause();
+  onCurrent((number) => moveEnd(number, (stage) => stage.end + frames));
 }
 
 function onCurrent(action) {
@@ -89,9 +96,8 @@ function onCurrent(action) {
   else say("no stage is marked yet", true);
 }
 
-const nudge = (frames) => onCurrent((number, stage) => { pause(); moveEnd(number, stage.end + frames); });
-const removeCurrent = () => onCurrent((number) => episode.edit("remove_boundary", { number }));
-const toggleExcluded = (number) => episode.edit("exclude", { number, excluded: !stages()[number].excluded });
+const removeCurrent = () => onCurrent(() => episode.edit("remove_boundary", (all) => all.length && { number: current(all) }));
+const toggleExcluded = (number) => episode.edit("exclude", (all) => all[number] && { number, excluded: !all[number].excluded });
 const editCurrent = () => onCurrent((number) => $("stages").children[number].querySelector(".text").select());
 
 function decide(success) {
@@ -184,7 +190,7 @@ function makeRow(k) {
   add("span", "start", "");
   const end = add("input", "end", "Last frame of stage", { type: "number", min: 0, step: 1 });
   end.onchange = async () => {
-    if (Number.isInteger(end.valueAsNumber)) await moveEnd(k, end.valueAsNumber + 1);
+    if (Number.isInteger(end.valueAsNumber)) await moveEnd(k, () => end.valueAsNumber + 1);
     render();
   };
   const text = add("input", "text", "Text of stage", { type: "text", autocomplete: "off" });

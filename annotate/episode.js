@@ -93,14 +93,20 @@ class Episode {
     return this.turn;
   }
 
+  /** @param values arguments of the edit, or a function of the stages at its turn that returns them (null: no edit). */
   edit(op, values, tag = null) {
     const id = this.id;
     return this.inTurn(async () => {
       if (!this.doc || this.id !== id) return false;
-      const reply = await this.callSurely("edit_stages", { id, op, stages: this.doc.stages, ...values });
-      if (reply.ok) this.change({ stages: reply.stages }, tag);
-      else this.view.failed(reply.error);
-      return reply.ok;
+      const given = typeof values === "function" ? values(this.doc.stages) : values;
+      if (!given) return false;
+      const reply = await this.callSurely("edit_stages", { id, op, stages: this.doc.stages, ...given });
+      if (!reply.ok) {
+        this.view.failed(reply.error);
+        return false;
+      }
+      this.change({ stages: reply.stages }, tag);
+      return given;
     });
   }
 

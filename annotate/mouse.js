@@ -49,7 +49,7 @@ function dropDrag() {
 $("track").addEventListener("pointerup", async () => {
   const { number, end } = drag ?? {};
   drag = null;
-  if (end !== undefined && end !== episode.doc.stages[number].end) await moveEnd(number, end);
+  if (end !== undefined && end !== episode.doc.stages[number].end) await moveEnd(number, () => end);
   dropDrag();
 });
 $("track").addEventListener("pointercancel", dropDrag);

@@ -37,14 +37,9 @@ def read_results(text: str, name: str, num_frames: int, video: str) -> dict[str,
             record = json.loads(line)
             rows.append(_row(record, num_frames))
         except KeyError as error:
-            raise ValueError(
-                f"{name}, line {number}: is no prediction, the key {error} is missing; choose a JSONL file that "
-                "`python -m infer` wrote"
-            ) from None
+            raise ValueError(f"{name}, line {number}: the key {error} is missing; {REMEDY}") from None
         except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{name}, line {number}: {error}; choose a JSONL file that `python -m infer` wrote"
-            ) from None
+            raise ValueError(f"{name}, line {number}: {error}; {REMEDY}") from None
         videos.add(PurePath(str(record.get("video_path", video))).name)
     if not rows:
         raise ValueError(f"{name}: holds no predictions; {REMEDY}")
