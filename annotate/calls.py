@@ -148,7 +148,10 @@ def _answered(call: Call) -> Call:
             return {"ok": False, "conflict": True, "error": str(error)}
         except ReplacedError as error:
             return {"ok": False, "replaced": True, "error": str(error)}
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            return {"ok": False, "error": f"a file cannot be written or read ({reason}); mend its disk or its folder"}
+        except ValueError as error:
             return {"ok": False, "error": str(error)}
 
     return answered

@@ -67,8 +67,10 @@ def remove_boundary(stages: Stages, number: int) -> Stages:
 
 
 def rename(stages: Stages, number: int, subtask: str) -> Stages:
-    """Give stage `number` another text."""
-    return (*stages[:number], replace(_at(stages, number), subtask=subtask.strip()), *stages[number + 1 :])
+    """Give stage `number` another text; "/delete" excludes it."""
+    stage, text = _at(stages, number), subtask.strip()
+    renamed = replace(stage, subtask="", excluded=True) if text == EXCLUDE_TEXT else replace(stage, subtask=text)
+    return (*stages[:number], renamed, *stages[number + 1 :])
 
 
 def exclude(stages: Stages, number: int, excluded: bool) -> Stages:

@@ -3,6 +3,7 @@
 
 let preview = null; // stages while a boundary is dragged
 let proposals = [];
+let troubled = false; // the last save did not succeed
 
 const episode = new Episode(server, isAlive, {
   changed: render,
@@ -35,14 +36,14 @@ function labels() {
   return [...new Set([...(episode.info?.labels ?? []), ...own])].filter(Boolean).slice(0, 9);
 }
 
+/** Mark with what is in the text field; the keys are the editor's again at once. */
 async function mark() {
-  const text = $("subtask").value.trim();
+  const field = $("subtask"), text = field.value.trim();
   pause();
-  if (!text) return $("subtask").focus();
-  if (await markWith(text)) {
-    $("subtask").value = "";
-    $("subtask").blur();
-  }
+  if (!text) return field.focus();
+  field.value = "";
+  field.blur();
+  if (!(await markWith(text)) && !field.value) field.value = text; // refused: the words are not lost
 }
 
 async function markWith(text) {
@@ -256,12 +257,13 @@ function showState(name, why = "") {
     saved: draft ? "saved as a draft" : "saved", saving: "saving …", failed: "NOT SAVED · retrying",
     replaced: "NOT SAVED · another video", conflict: "NOT SAVED · changed elsewhere",
   };
-  const before = root.dataset.save;
+  if (name === "saving" && troubled) return; // another try: the complaint stands until one succeeds
   root.dataset.save = $("save").dataset.state = name;
   $("save").textContent = texts[name];
   if (name === "replaced") showProblem(why);
   else if (why) say(why, true);
-  if (name === "saved" && ["failed", "replaced"].includes(before)) recovered();
+  if (name === "saved" && troubled) recovered();
+  troubled = ["failed", "replaced"].includes(name);
 }
 
 /** Everything reached the server again: take the complaints away. */

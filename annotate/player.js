@@ -42,15 +42,28 @@ function paint(i, bitmaps) {
   shown = i;
   root.dataset.shown = i;
   root.dataset.ready = episode.id;
-  const { num_frames, timestamps_sec } = episode.info;
+  if (playing?.loop || !dragging()) track.reveal(i);
+  followSoon();
+}
+
+/** Bring everything around the picture to the frame shown, once per screen refresh: the picture itself does not wait. */
+function follow() {
+  if (shown === null || !episode.info) return;
+  const i = shown, { num_frames, timestamps_sec } = episode.info;
   $("where").textContent = `frame ${i} of 0–${num_frames - 1} · ${timestamps_sec[i].toFixed(2)} s`;
   $("track").setAttribute("aria-valuenow", i);
   $("track").setAttribute("aria-valuetext", `frame ${i}, ${timestamps_sec[i].toFixed(2)} seconds`);
   keep(`onetake:frame:${episode.id}`, i);
-  if (playing?.loop || !dragging()) track.reveal(i);
   draw();
   markCurrent();
   showAnswersSoon();
+}
+
+let following = false;
+function followSoon() {
+  if (following) return;
+  following = true;
+  requestAnimationFrame(() => { following = false; follow(); });
 }
 
 function pause() {
