@@ -1,44 +1,61 @@
 """The core of Onetake: videos, annotations, labels, windows, prompts and samples. Imports no torch."""
 
-from dataset.annotation import Annotation, Stage, read_annotation, write_annotation
-from dataset.check import Finding, check_demonstrations
-from dataset.progress import label_curve, remaining_subtasks
-from dataset.prompts import Answer, build_completion, build_prompt, parse_answer
-from dataset.samples import (
-    Demonstration,
-    SamplingSpec,
-    VqaSample,
-    build_samples,
-    read_demonstrations,
-    read_samples,
-    write_samples,
+from dataset.annotation import (
+    Annotation,
+    AnnotationError,
+    Camera,
+    Problem,
+    Stage,
+    read_annotation,
+    write_annotation,
 )
-from dataset.video import VideoError, VideoReader, fingerprint
+from dataset.check import Finding, check_demonstrations, check_files
+from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
+from dataset.preview import preview_demonstration, write_preview
+from dataset.progress import label_curve, plan_steps, remaining_subtasks
+from dataset.prompts import Answer, build_completion, build_prompt, parse_answer
+from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
+from dataset.similarity import frame_similarity
+from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
+from dataset.vqa import VqaSample, as_hf_dataset, read_samples, write_samples
 from dataset.window import WindowSpec, window_indices
 
 __all__ = [
     "Annotation",
+    "AnnotationError",
     "Answer",
+    "Camera",
     "Demonstration",
     "Finding",
+    "Problem",
     "SamplingSpec",
     "Stage",
     "VideoError",
     "VideoReader",
     "VqaSample",
     "WindowSpec",
+    "as_hf_dataset",
     "build_completion",
     "build_prompt",
+    "build_sample_set",
     "build_samples",
     "check_demonstrations",
+    "check_files",
+    "demonstration_curve",
     "fingerprint",
+    "frame_similarity",
+    "has_fingerprint",
     "label_curve",
     "parse_answer",
+    "plan_steps",
+    "preview_demonstration",
     "read_annotation",
+    "read_demonstration",
     "read_demonstrations",
     "read_samples",
     "remaining_subtasks",
     "window_indices",
     "write_annotation",
+    "write_preview",
     "write_samples",
 ]

@@ -1,22 +1,34 @@
-"""`python -m dataset`: check annotated demonstrations and turn them into samples."""
+"""`python -m dataset`: check annotated demonstrations, turn them into samples, and look at these."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+import textwrap
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from dataset.check import check_demonstrations
+from dataset.budget import read_token_budget
+from dataset.check import Finding, check_files
 from dataset.cli import run_command
-from dataset.recipe import read_data_section
-from dataset.samples import build_samples, read_demonstrations, write_samples
+from dataset.conversations import write_conversations
+from dataset.preview import write_preview
+from dataset.recipe import load_document, read_data_section
+from dataset.samples import build_sample_set, write_samples
 
 EPILOG = """\
 examples:
   python -m dataset data/demo.json --check
-      what the check says about one annotated demonstration
+      what the check says about one annotated demonstration; exit status 2 when there are errors
   python -m dataset data/demo.json --config recipes/oneshot.yaml --output data/samples.jsonl
       samples with the window rule and the sampling of that recipe; train on them with
       python -m train --config recipes/oneshot.yaml data.samples=data/samples.jsonl
+  python -m dataset data/demo.json --config recipes/oneshot.yaml --preview data/samples.html
+      one page that shows windows, questions, answers and label curves; opens without a network
+  python -m dataset data/demo.json --config recipes/oneshot.yaml --export data/conversations
+      pictures and conversations.jsonl for training elsewhere
 """
 
 
@@ -30,33 +42,67 @@ def make_parser() -> argparse.ArgumentParser:
         "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
     )
     parser.add_argument("--config", help="recipe whose `data` section is used; without it the defaults")
-    parser.add_argument("--output", help="JSONL file of samples to write; replaced if it exists")
+    parser.add_argument("--videos", action="append", default=[], help="folder in which moved videos are looked for")
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--output", help="JSONL file of samples to write; replaced if it exists")
+    parser.add_argument("--preview", metavar="HTML", help="page of samples to write; replaced if it exists")
+    parser.add_argument("--export", metavar="FOLDER", help="folder of pictures and conversations to write, for others")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Check, then write samples."""
+    """Check, then write what was asked for."""
     overrides = [word for word in arguments.annotations if "=" in word and word.startswith("data.")]
     paths = [word for word in arguments.annotations if word not in overrides]
     data = read_data_section(arguments.config, overrides)
-    demonstrations = read_demonstrations(paths or data.annotations)
-    findings = check_demonstrations(demonstrations)
-    for finding in findings:
-        print(f"{finding.level}: {finding.where}: {finding.message}")
+    paths = paths or list(data.annotations)
+    if not paths:
+        raise ValueError("no annotations were given; name at least one annotation file")
+    budget = read_token_budget(load_document(arguments.config))
+    demonstrations, findings = check_files(paths, arguments.videos, data.labels, data.window, budget)
     errors = sum(finding.level == "error" for finding in findings)
-    print(f"checked {len(demonstrations)} demonstration(s): {errors} error(s), {len(findings) - errors} warning(s)")
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        if findings:
+            print(findings_table(findings))
+        print(f"checked {len(paths)} demonstration(s): {errors} error(s), {len(findings) - errors} warning(s)")
     if errors:
         return 2
     if arguments.check:
         return 0
-    if not arguments.output:
-        raise ValueError("--output is missing; name the JSONL file to write, or add --check to check only")
-    samples = [s for d in demonstrations for s in build_samples(d, data.window, data.sampling)]
-    write_samples(arguments.output, samples, data.window, demonstrations)
-    directions = ", ".join(f"{count} {name}" for name, count in Counter(s.direction for s in samples).items())
-    print(f"wrote {len(samples)} samples ({directions}) to {arguments.output}")
+    if not (arguments.output or arguments.preview or arguments.export):
+        raise ValueError(
+            "--output is missing; name the JSONL file to write (or --preview PAGE.html, or --export FOLDER), or add "
+            "--check to check only"
+        )
+    samples = build_sample_set(demonstrations, data.window, data.sampling, data.labels)
+    if arguments.output:
+        write_samples(arguments.output, samples, data.window, demonstrations)
+        directions = ", ".join(f"{count} {name}" for name, count in Counter(s.direction for s in samples).items())
+        print(f"wrote {len(samples)} samples ({directions}) to {arguments.output}")
+    if arguments.export:
+        pictures = write_conversations(arguments.export, samples)
+        print(f"wrote {len(samples)} conversations and {pictures} pictures to {arguments.export}")
+    if arguments.preview:
+        shown = write_preview(arguments.preview, demonstrations, samples, data.labels)
+        print(f"wrote {arguments.preview}: {shown} of {len(samples)} samples, as pictures")
     return 0
+
+
+def findings_table(findings: Sequence[Finding], width: int | None = None) -> str:
+    """Return the findings as a table: level, file, place, what it is; wrapped to `width` columns."""
+    width = width or shutil.get_terminal_size((120, 24)).columns
+    rows = [(finding.level, finding.where, finding.place or "-", finding.message) for finding in findings]
+    sizes = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
+    room = max(width - sum(sizes) - 6, 40)
+    lines = []
+    for row in rows:
+        for number, part in enumerate(textwrap.wrap(row[3], room)):
+            cells = row[:3] if number == 0 else ("", "", "")
+            lines.append("  ".join([*(cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)), part]))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

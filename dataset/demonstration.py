@@ -26,12 +26,14 @@ class Demonstration:
         annotation: What it says.
         video: Path of the video, seen from the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
+        moved: Whether the video was found by its content, elsewhere than recorded.
     """
 
     path: str
     annotation: Annotation
     video: str = ""
     cameras: tuple[str, ...] = ()
+    moved: bool = False
 
     @property
     def episode(self) -> str:
@@ -86,7 +88,9 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
                 f"{annotation.num_frames}; cameras of one episode share their frame numbers, cut both alike"
             )
         cameras.append(str(found))
-    return Demonstration(str(path), annotation, str(video), tuple(cameras))
+    return Demonstration(
+        str(path), annotation, str(video), tuple(cameras), moved=video != resolve_video(path, annotation)
+    )
 
 
 def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: int, folders: Sequence[Path]) -> Path:

@@ -75,7 +75,8 @@ def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: n
         curve[stage.start : stage.end] = 100.0 * (before[step] + gained)
     after = plan.next_step
     curve[annotation.last_stage_end :] = 100.0 if after == len(plan.steps) else 100.0 * before[after]
-    return np.minimum(curve, 100.0) * (annotation.final_progress / 100.0)
+    curve[curve > 100.0 - 1e-9] = 100.0  # a sum of shares may miss 100 by its rounding, and only 100 is "done"
+    return curve * (annotation.final_progress / 100.0)
 
 
 def _visual_fraction(similarity: np.ndarray) -> np.ndarray:

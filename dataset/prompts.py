@@ -15,9 +15,11 @@ PROMPT_VERSION = 1
 
 _ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
 _DONE_INTRO = "Image shows the final result."
+_ABSENT_INTRO = "Nothing of this task is visible."
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
-_PROGRESS_SENTENCE = re.compile(r"[^\n.]*<progress>[^<]*</progress>\s*\.?\s*$", re.IGNORECASE)
+_OPEN_TAG = re.compile("<progress>", re.IGNORECASE)
+_TAG_AT_END = re.compile(r"<progress>[^<]*</progress>\s*\.?\Z", re.IGNORECASE)
 _NUMBERED_LINE = re.compile(r"^\s*\d+[.)]\s*(.+?)\s*$", re.MULTILINE)
 
 
@@ -67,6 +69,11 @@ def build_completion(progress: float, remaining: tuple[str, ...], reason: str | 
     return f"{reasoning}{_PROGRESS_INTRO}<progress>{number}%</progress>."
 
 
+def build_absent_completion() -> str:
+    """Return the answer to a question about a task of which the pictures show nothing."""
+    return f"{_ABSENT_INTRO}\n{_PROGRESS_INTRO}<progress>0.00%</progress>."
+
+
 def parse_answer(text: str) -> Answer:
     """Read an answer in any of the four forms that ProcVLM models give; never raises.
 
@@ -75,5 +82,14 @@ def parse_answer(text: str) -> Answer:
     """
     values = [float(match.group(1)) for match in _PROGRESS_TAG.finditer(text)]
     progress = values[-1] if values and 0.0 <= values[-1] <= 100.0 else None
-    reasoning = _PROGRESS_SENTENCE.sub("", text.rstrip()).rstrip()
+    reasoning = _without_progress_sentence(text.rstrip())
     return Answer(progress, tuple(match.group(1) for match in _NUMBERED_LINE.finditer(reasoning)), reasoning)
+
+
+def _without_progress_sentence(text: str) -> str:
+    """Return an answer without its last sentence when that ends in a progress tag."""
+    starts = [match.start() for match in _OPEN_TAG.finditer(text)]
+    if not starts or not _TAG_AT_END.match(text, starts[-1]):
+        return text
+    sentence = max(text.rfind("\n", 0, starts[-1]), text.rfind(".", 0, starts[-1])) + 1
+    return text[:sentence].rstrip()

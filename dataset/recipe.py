@@ -15,6 +15,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from dataset.progress import Labels
 from dataset.samples import SamplingSpec
 from dataset.window import WindowSpec
 
@@ -30,12 +31,14 @@ class DataSection:
         samples: JSONL that `python -m dataset` wrote, in place of `annotations`; it brings its own window rule.
         window: Which frames accompany the current one; every recipe states it.
         sampling: Which samples a demonstration gives.
+        labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).
     """
 
     annotations: tuple[str, ...] = ()
     samples: str | None = None
     window: WindowSpec = MISSING
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
+    labels: Labels = "linear"
 
 
 def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:

@@ -1,80 +1,74 @@
 """Samples: which frames of an annotated demonstration are asked about, with which window, and the answer to learn.
 
-Knows annotations, windows, labels and prompts; no pixels: a sample is one line of JSON. Does not know tokens or models.
+Knows annotations, windows, labels and prompts; no pixels but through the cached similarity of visual labels. Does not
+know tokens or models.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from dataset.annotation import Annotation
 from dataset.demonstration import Demonstration, read_demonstrations
-from dataset.files import write_text_atomically
-from dataset.progress import label_curve, remaining_subtasks
-from dataset.prompts import PROMPT_VERSION, build_completion, build_prompt
-from dataset.window import WindowSpec, reversed_window_indices, window_indices
+from dataset.progress import Labels, label_curve, remaining_subtasks
+from dataset.prompts import build_absent_completion, build_completion, build_prompt
+from dataset.similarity import frame_similarity
+from dataset.video import VideoReader
+from dataset.vqa import VqaSample, as_hf_dataset, meta_path, read_samples, write_samples
+from dataset.window import (
+    WindowSpec,
+    held_window_indices,
+    reversed_window_indices,
+    rewind_window_indices,
+    window_indices,
+)
 
 __all__ = [
     "Demonstration",
     "SamplingSpec",
     "VqaSample",
+    "as_hf_dataset",
+    "build_sample_set",
     "build_samples",
+    "demonstration_curve",
     "meta_path",
     "read_demonstrations",
     "read_samples",
     "write_samples",
 ]
 
-
-@dataclass(frozen=True)
-class VqaSample:
-    """One question about one window, with its answer.
-
-    Args:
-        video: Path of the video, seen from the working directory.
-        episode: Name of the demonstration; samples of one demonstration share it.
-        frame_index: The current frame; `window_frame_indices[-1] == frame_index`.
-        window_frame_indices: Source frames shown, oldest first.
-        prompt: The question.
-        completion: The answer to learn.
-        progress: Its percentage, 0 to 100.
-        direction: "forward", "reversed" (played backwards) or "single" (the current frame alone).
-    """
-
-    video: str
-    episode: str
-    frame_index: int
-    window_frame_indices: tuple[int, ...]
-    prompt: str
-    completion: str
-    progress: float
-    direction: str = "forward"
-
-    def __post_init__(self) -> None:
-        if not self.window_frame_indices or self.window_frame_indices[-1] != self.frame_index:
-            raise ValueError(
-                f"the window {list(self.window_frame_indices)} does not end at the current frame {self.frame_index}"
-            )
+SPEED_RANGE = 2.0  # "speed" samples play between half and twice the speed
 
 
 @dataclass(frozen=True)
 class SamplingSpec:
     """Which samples one demonstration gives.
 
+    Every `*_share` is the share of the frames asked about that get one more sample, 0 to 1. Its label is exact without
+    further work of a person: the window ends at the frame, whatever was played before it.
+
     Args:
         every: Every n-th frame is asked about; >= 1.
         finished_frames: Finished frames of a success, spread over its tail, at most so many; each `finished_repeats`
             times, so that success is taught although its tail is short.
         finished_repeats: See `finished_frames`.
-        single_frame_share: Share of the frames asked about that get a second sample of the frame alone, 0 to 1.
-        reversed_share: Share that get a second sample played backwards, 0 to 1. Its label is that of the frame: it
-            teaches that progress is read from the scene and not from the clock.
+        single_frame_share: The frame alone.
+        reversed_share: Played backwards: teaches that progress is read from the scene and not from the clock.
         seed: Seed of the draws.
+        held_share: The robot pauses: the last places of the window repeat the frame.
+        rewind_share: Played forward past the frame, then back to it.
+        speed_share: Played at half to twice the speed.
+        wrong_task_share: Asked about another task: the answer is that nothing of it is visible, 0 %.
+        wrong_tasks: Tasks that no demonstration shows, for `wrong_task_share`; those of the other demonstrations are
+            used as well.
+        window_jitter: The spacing of every recorded window is changed by up to this share of itself, 0 to below 1.
+        balance_stages: Every kept stage gets equally many frames asked about, evenly spread: long stages lose some,
+            short ones repeat some.
+        cameras: "main", or "all" to give the same samples from every camera of the episode.
     """
 
     every: int = 1
@@ -83,6 +77,14 @@ class SamplingSpec:
     single_frame_share: float = 0.0
     reversed_share: float = 0.0
     seed: int = 0
+    held_share: float = 0.0
+    rewind_share: float = 0.0
+    speed_share: float = 0.0
+    wrong_task_share: float = 0.0
+    wrong_tasks: tuple[str, ...] = ()
+    window_jitter: float = 0.0
+    balance_stages: bool = False
+    cameras: Literal["main", "all"] = "main"
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -90,23 +92,89 @@ class SamplingSpec:
         for name in ("finished_frames", "finished_repeats"):
             if getattr(self, name) < 0:
                 raise ValueError(f"data.sampling.{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("single_frame_share", "reversed_share"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
+        for name in vars(self):
+            if name.endswith("_share") and not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"data.sampling.{name} is {getattr(self, name)}; it is a share, 0 to 1")
+        if not 0.0 <= self.window_jitter < 1.0:
+            raise ValueError(f"data.sampling.window_jitter is {self.window_jitter}; use 0 to 0.99")
+        if self.cameras not in ("main", "all"):
+            raise ValueError(f'data.sampling.cameras is "{self.cameras}"; use "main" or "all"')
 
 
-def build_samples(demonstration: Demonstration, window: WindowSpec, sampling: SamplingSpec) -> list[VqaSample]:
-    """Return the samples of one demonstration, in frame order; the same seed gives the same samples."""
+def build_sample_set(
+    demonstrations: Sequence[Demonstration], window: WindowSpec, sampling: SamplingSpec, labels: Labels = "linear"
+) -> list[VqaSample]:
+    """Return the samples of all demonstrations; `wrong_task_share` asks each about the tasks of the others."""
+    tasks = dict.fromkeys(demonstration.annotation.task for demonstration in demonstrations)
+    return [
+        sample
+        for demonstration in demonstrations
+        for sample in build_samples(
+            demonstration,
+            window,
+            sampling,
+            curve=demonstration_curve(demonstration, labels),
+            other_tasks=[task for task in tasks if task != demonstration.annotation.task],
+        )
+    ]
+
+
+def demonstration_curve(demonstration: Demonstration, labels: Labels = "linear") -> np.ndarray:
+    """Return the label curve of a demonstration; "visual" reads the main camera's video, or its cached hashes."""
+    needs_pixels = labels == "visual" and demonstration.annotation.measured_progress is None
+    similarity = frame_similarity(VideoReader(demonstration.video)) if needs_pixels else None
+    return label_curve(demonstration.annotation, labels, similarity)
+
+
+def build_samples(
+    demonstration: Demonstration,
+    window: WindowSpec,
+    sampling: SamplingSpec,
+    curve: np.ndarray | None = None,
+    other_tasks: Sequence[str] = (),
+) -> list[VqaSample]:
+    """Return the samples of one demonstration, in frame order; the same seed gives the same samples.
+
+    Args:
+        demonstration: What to ask about.
+        window: Which frames accompany the one asked about.
+        sampling: Which frames are asked about, and how.
+        curve: Its labels, percent, shape (num_frames,); the linear ones by default.
+        other_tasks: Tasks it does not show, beside `sampling.wrong_tasks`.
+
+    Raises:
+        ValueError: Wrong tasks are asked for and there is none.
+    """
     annotation = demonstration.annotation
+    curve = label_curve(annotation) if curve is None else curve
+    wrong_tasks = [task for task in (*sampling.wrong_tasks, *other_tasks) if task != annotation.task]
+    if sampling.wrong_task_share and not wrong_tasks:
+        raise ValueError(
+            f"data.sampling.wrong_task_share is {sampling.wrong_task_share}, but {demonstration.path} has the only "
+            'task; name others in data.sampling.wrong_tasks=["..."]'
+        )
+    # Two streams, so that asking for a further kind of sample leaves the others as they were.
     rng = np.random.default_rng([sampling.seed, annotation.num_frames])
-    curve = label_curve(annotation)
+    extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
     samples = []
     for t in _frames_to_ask(annotation, sampling):
-        samples.append(_sample(demonstration, curve, t, "forward", window))
-        if rng.random() < sampling.single_frame_share:
-            samples.append(_sample(demonstration, curve, t, "single", window))
-        if rng.random() < sampling.reversed_share:
-            samples.append(_sample(demonstration, curve, t, "reversed", window))
+        samples.append(_sample(demonstration, curve, t, "forward", window, sampling, extra_rng))
+        for direction, share in (("single", sampling.single_frame_share), ("reversed", sampling.reversed_share)):
+            if rng.random() < share:
+                samples.append(_sample(demonstration, curve, t, direction, window, sampling, extra_rng))
+        for direction, share in (
+            ("held", sampling.held_share),
+            ("rewind", sampling.rewind_share),
+            ("speed", sampling.speed_share),
+        ):
+            if extra_rng.random() < share:
+                samples.append(_sample(demonstration, curve, t, direction, window, sampling, extra_rng))
+        if extra_rng.random() < sampling.wrong_task_share:
+            sample = _sample(demonstration, curve, t, "forward", window, sampling, extra_rng)
+            samples.append(_about_another_task(sample, wrong_tasks[extra_rng.integers(len(wrong_tasks))]))
+    if sampling.cameras == "all":
+        videos = demonstration.views.values()
+        return [replace(sample, video=video) for sample in samples for video in videos]
     return samples
 
 
@@ -115,6 +183,8 @@ def _frames_to_ask(annotation: Annotation, sampling: SamplingSpec) -> list[int]:
     kept = [t for stage in annotation.kept_stages for t in range(stage.start, stage.end)]
     tail = range(annotation.last_stage_end, annotation.num_frames)
     asked = kept[:: sampling.every]
+    if sampling.balance_stages:
+        asked = _balanced(annotation, asked)
     if annotation.success:
         count = min(sampling.finished_frames, len(tail))
         finished = sorted({tail[round(position)] for position in np.linspace(len(tail) - 1, 0, count)}) if count else []
@@ -122,15 +192,24 @@ def _frames_to_ask(annotation: Annotation, sampling: SamplingSpec) -> list[int]:
     return asked + list(tail[:: sampling.every])
 
 
-def _sample(demonstration: Demonstration, curve: np.ndarray, t: int, direction: str, window: WindowSpec) -> VqaSample:
+def _balanced(annotation: Annotation, asked: list[int]) -> list[int]:
+    """Return about as many frames, equally many from every kept stage that has any, evenly spread inside it."""
+    by_stage = [[t for t in asked if stage.start <= t < stage.end] for stage in annotation.kept_stages]
+    by_stage = [frames for frames in by_stage if frames]
+    share = max(round(len(asked) / len(by_stage)), 1)
+    return [frames[k * len(frames) // share] for frames in by_stage for k in range(share)]
+
+
+def _sample(
+    demonstration: Demonstration,
+    curve: np.ndarray,
+    t: int,
+    direction: str,
+    window: WindowSpec,
+    sampling: SamplingSpec,
+    rng: np.random.Generator,
+) -> VqaSample:
     annotation = demonstration.annotation
-    first, last = _segment(annotation, t)
-    if direction == "single":
-        indices: tuple[int, ...] = (t,)
-    elif direction == "reversed":
-        indices = reversed_window_indices(window, t, annotation.fps, last)
-    else:
-        indices = window_indices(window, t, annotation.fps, first)
     progress = float(curve[t])
     finished = annotation.success and progress == 100.0
     remaining = () if finished else remaining_subtasks(annotation, t)
@@ -138,12 +217,41 @@ def _sample(demonstration: Demonstration, curve: np.ndarray, t: int, direction: 
         video=demonstration.video,
         episode=demonstration.episode,
         frame_index=t,
-        window_frame_indices=indices,
+        window_frame_indices=_window(annotation, t, direction, window, sampling, rng),
         prompt=build_prompt(annotation.task),
         completion=build_completion(progress, remaining, annotation.reason),
         progress=progress,
         direction=direction,
     )
+
+
+def _window(
+    annotation: Annotation,
+    t: int,
+    direction: str,
+    window: WindowSpec,
+    sampling: SamplingSpec,
+    rng: np.random.Generator,
+) -> tuple[int, ...]:
+    first, last = _segment(annotation, t)
+    fps = annotation.fps
+    if direction == "single":
+        return (t,)
+    if direction == "reversed":
+        return reversed_window_indices(window, t, fps, last)
+    if direction == "held" and window.size > 1:
+        return held_window_indices(window, t, fps, first, held=int(rng.integers(1, window.size)))
+    if direction == "rewind" and window.size > 1:
+        return rewind_window_indices(window, t, fps, first, last, turn=int(rng.integers(1, window.size)))
+    if direction == "speed":
+        return window_indices(window, t, fps, first, stretch=float(SPEED_RANGE ** rng.uniform(-1.0, 1.0)))
+    jitter = rng.uniform(-1.0, 1.0) * sampling.window_jitter if sampling.window_jitter else 0.0
+    return window_indices(window, t, fps, first, stretch=1.0 + jitter)
+
+
+def _about_another_task(sample: VqaSample, task: str) -> VqaSample:
+    completion = build_absent_completion()
+    return replace(sample, prompt=build_prompt(task), completion=completion, progress=0.0, direction="wrong_task")
 
 
 def _segment(annotation: Annotation, t: int) -> tuple[int, int]:
@@ -154,53 +262,3 @@ def _segment(annotation: Annotation, t: int) -> tuple[int, int]:
         default=annotation.num_frames,
     )
     return first, last - 1
-
-
-def write_samples(
-    path: str | Path, samples: list[VqaSample], window: WindowSpec, demonstrations: Iterable[Demonstration]
-) -> None:
-    """Write samples as JSONL and, beside it, `<name>.meta.json` with what training must know about them.
-
-    Writing replaces: nothing is ever appended to an earlier set.
-    """
-    path = Path(path)
-    meta = {
-        "prompt_version": PROMPT_VERSION,
-        "window": window.to_dict(),
-        "num_samples": len(samples),
-        "demonstrations": [
-            {"annotation": d.path, "video": d.video, "fingerprint": d.annotation.fingerprint, "task": d.annotation.task}
-            for d in demonstrations
-        ],
-    }
-    write_text_atomically(path, "".join(json.dumps(asdict(s), ensure_ascii=False) + "\n" for s in samples))
-    write_text_atomically(meta_path(path), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
-
-
-def meta_path(path: str | Path) -> Path:
-    """Return the path of the description beside a samples file."""
-    return Path(path).with_suffix(".meta.json")
-
-
-def read_samples(path: str | Path) -> tuple[list[VqaSample], WindowSpec, tuple[str, ...]]:
-    """Read samples with their window rule and their task texts.
-
-    Raises:
-        ValueError: A file is missing or damaged; the message names it and the line.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        meta = json.loads(meta_path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"samples {error.filename}: no such file; make them with `python -m dataset`") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{meta_path(path)}: no valid JSON ({error}); make the samples again") from None
-    samples = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            samples.append(VqaSample(**{**row, "window_frame_indices": tuple(row["window_frame_indices"])}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"samples {path}, line {number}: {error}; make the samples again") from None
-    tasks = tuple(dict.fromkeys(row["task"] for row in meta["demonstrations"]))
-    return samples, WindowSpec(**meta["window"]), tasks

@@ -19,6 +19,7 @@ from dataset.video import VideoReader
 
 HASH_BITS = 64
 CACHE_VERSION = 1
+STILL_BITS = 1  # hash bits by which frames of a still stretch may differ
 
 
 def frame_hashes(reader: VideoReader) -> np.ndarray:
@@ -42,13 +43,27 @@ def frame_similarity(reader: VideoReader) -> np.ndarray:
     return similarity_of_hashes(cached_hashes(reader))
 
 
+def longest_still_run(hashes: np.ndarray) -> tuple[int, int]:
+    """Return first frame and length of the longest run of frames that all look like its first one.
+
+    Args:
+        hashes: Perceptual hashes, bool, shape (num_frames, bits).
+    """
+    best, first = (0, 0), 0
+    for index in range(len(hashes)):
+        if np.count_nonzero(hashes[index] != hashes[first]) > STILL_BITS:
+            first = index
+        if index - first + 1 > best[1]:
+            best = (first, index - first + 1)
+    return best
+
+
 def cached_hashes(reader: VideoReader) -> np.ndarray:
     """Return `frame_hashes` from the cache, filling it when it lacks this recording."""
     path = cache_folder() / f"{reader.fingerprint.replace(':', '-')}-phash{CACHE_VERSION}.npy"
-    if path.exists():
-        hashes = np.load(path)
-        if hashes.shape == (len(reader), HASH_BITS):
-            return hashes
+    hashes = _load(path)
+    if hashes is not None and hashes.shape == (len(reader), HASH_BITS):
+        return hashes
     hashes = frame_hashes(reader)
     buffer = io.BytesIO()
     np.save(buffer, hashes)
@@ -62,3 +77,11 @@ def cache_folder() -> Path:
     if folder:
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake"
+
+
+def _load(path: Path) -> np.ndarray | None:
+    """Return a cached array; None where there is none, or none that is whole."""
+    try:
+        return np.load(path)
+    except (OSError, EOFError, ValueError):
+        return None

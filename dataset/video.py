@@ -28,6 +28,7 @@ from dataset.image_folder import image_files, image_rate, read_image
 
 Backend = Literal["pyav", "decord"]
 Box = tuple[int, int]  # (width, height) in pixels
+SEEK_GAIN = 8  # frames that a seek must skip to be worth emptying the decoder
 
 
 class VideoError(ValueError):
@@ -153,13 +154,13 @@ class VideoReader:
         return [number for number in numbers if number < len(self)]
 
     def _decode(self, wanted: Sequence[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
-        """Decode rising indices: seek only where a keyframe lies between here and the next frame wanted."""
-        pts, keyframes = self._index.pts, self._index.keyframes
+        """Decode rising indices: seek where that skips more than a few frames between here and the next one wanted."""
+        pts, keyframes, reached = self._index.pts, self._index.keyframes, -1
         decoder = _ForwardDecoder(self.path, self._index)
         try:
             for index in wanted:
                 place = max(bisect_right(keyframes, pts[index]) - 1, 0)
-                if decoder.position is None or keyframes[place] > decoder.position:
+                if bisect_left(pts, keyframes[place]) - reached > SEEK_GAIN:
                     decoder.seek(keyframes[place])
                 frame, back = decoder.advance(pts[index]), 1
                 while frame is None and back <= place:  # landed behind the frame (MPEG-TS): one, two, four keys earlier
@@ -170,6 +171,7 @@ class VideoReader:
                     frame = decoder.advance(pts[index])
                 if frame is None:
                     raise VideoError(f"{self.path}: frame {index} does not decode; re-encode the file with ffmpeg")
+                reached = index
                 yield index, _upright_rgb(frame, fit)
         finally:
             decoder.close()
@@ -230,7 +232,7 @@ class _Index:
 
 
 class _ForwardDecoder:
-    """Decodes one stream forward; remembers the PTS it has reached."""
+    """Decodes one stream forward."""
 
     def __init__(self, path: Path, index: _Index) -> None:
         self._path, self._timed = path, index.timed
@@ -260,7 +262,6 @@ class _ForwardDecoder:
     def _begin(self) -> None:
         self._frames = self._container.decode(self._stream)
         self._count = 0
-        self.position: int | None = None
 
     def advance(self, pts: int) -> av.VideoFrame | None:
         """Return the frame shown at `pts`, or None when it is not among those still to come."""
@@ -269,7 +270,6 @@ class _ForwardDecoder:
                 at, self._count = frame.pts if self._timed else self._count, self._count + 1
                 if at is None or at < pts:
                     continue
-                self.position = at
                 return frame if at == pts else None
         except FFmpegError:
             return None

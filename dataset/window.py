@@ -51,7 +51,7 @@ class WindowSpec:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0) -> tuple[int, ...]:
+def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0, stretch: float = 1.0) -> tuple[int, ...]:
     """Return the source frames of the window that ends at frame `t`, oldest first.
 
     Frame k steps back is `floor(t - k * step + 0.5)`.
@@ -61,13 +61,14 @@ def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0) -> tupl
         t: Current frame, `t >= first`; it is always the last index returned.
         fps: Frames per second of the video; used with `rate_hz` only.
         first: First frame that may be shown: 0, or the frame after a cut. Windows never reach before it.
+        stretch: Factor on the spacing, > 0: 2 shows the video at twice its speed. Training only.
 
     Returns:
         `spec.size` indices with padding "repeat_first"; 1 to `spec.size` with "short".
     """
     if t < first:
         raise ValueError(f"frame {t} lies before the first frame of its segment, {first}")
-    step = spec.step(fps)
+    step = max(1.0, spec.step(fps) * stretch)
     indices = [math.floor(t - k * step + 0.5) for k in range(spec.size - 1, -1, -1)]
     if spec.padding == "short":
         return tuple(index for index in indices if index >= first)
@@ -80,3 +81,19 @@ def reversed_window_indices(spec: WindowSpec, t: int, fps: float, last: int) -> 
     The frames that "came before" are the later ones: the window of the mirrored video, in source numbers.
     """
     return tuple(last - index for index in window_indices(spec, last - t, fps))
+
+
+def held_window_indices(spec: WindowSpec, t: int, fps: float, first: int, held: int) -> tuple[int, ...]:
+    """Return the window of frame `t` when the robot has paused there for the last `held` places, 1 to `size - 1`."""
+    moving = WindowSpec(spec.size - held, spec.stride, spec.rate_hz, spec.padding)
+    return window_indices(moving, t, fps, first) + (t,) * held
+
+
+def rewind_window_indices(spec: WindowSpec, t: int, fps: float, first: int, last: int, turn: int) -> tuple[int, ...]:
+    """Return a window that plays forward and, for its last `turn` places (1 to `size - 1`), back to frame `t`.
+
+    The turning point is `turn` places later than `t`; frames outside the segment [first, last] are its ends.
+    """
+    step = spec.step(fps)
+    places = [turn - abs(turn - back) for back in range(spec.size - 1, -1, -1)]  # how many places after t
+    return tuple(min(max(math.floor(t + place * step + 0.5), first), last) for place in places)

@@ -17,6 +17,12 @@ from material import NANO, make_annotation, write_video
 from dataset.annotation import write_annotation
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> None:
+    """Keep hashes of test videos out of the user's cache."""
+    os.environ["ONETAKE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def video(tmp_path_factory) -> Path:
     """A video of 40 numbered frames at 25 fps, H.264 with B-frames."""

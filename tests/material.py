@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -31,13 +32,25 @@ def number_of(frame: np.ndarray) -> int:
     return sum(int(frame[2:6, bit * 8 + 2 : bit * 8 + 6].mean() > 127) << bit for bit in range(12))
 
 
-def write_video(path: Path, num_frames: int, codec: str = "libx264", fps: int = 25, **options: str) -> Path:
-    """Encode numbered frames."""
+def write_video(
+    path: Path,
+    num_frames: int,
+    codec: str = "libx264",
+    fps: int = 25,
+    size: tuple[int, int] = (96, 64),
+    times: list[int] | None = None,
+    **options: str,
+) -> Path:
+    """Encode numbered frames of `size` (width, height); `times` are their milliseconds, evenly spaced by default."""
+    pixels = {"mjpeg": "yuvj420p", "gif": "rgb8"}.get(codec, "yuv420p")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p" if codec != "mjpeg" else "yuvj420p"
+        stream = container.add_stream(codec, rate=1000 if times else fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = *size, pixels
         for index in range(num_frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(index), format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(numbered_frame(index, *size), format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
 

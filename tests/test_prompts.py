@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.prompts import build_completion, build_prompt, parse_answer
+from dataset.prompts import build_absent_completion, build_completion, build_prompt, parse_answer
 
 LINE = st.text(st.characters(codec="utf-8", exclude_categories=["C"], exclude_characters="<>"), min_size=1)
 
@@ -83,3 +83,63 @@ def test_what_is_built_is_parsed(progress, remaining):
 def test_any_text_is_parsed_without_an_error(text):
     answer = parse_answer(text)
     assert answer.progress is None or 0.0 <= answer.progress <= 100.0
+
+
+PIECES = st.sampled_from(
+    [
+        "<progress>",
+        "</progress>",
+        "<PROGRESS>",
+        "%",
+        ".",
+        " ",
+        "\n",
+        "41.72",
+        "100",
+        "1. ",
+        "7",
+        "-",
+        "<",
+        ">",
+        "e5",
+        "Therefore",
+    ]
+)
+
+
+@given(pieces=st.lists(PIECES | st.text(max_size=3), max_size=12))
+def test_a_number_is_never_taken_from_outside_the_tag(pieces):
+    """Whatever surrounds the tags, the number is the text between an opening and the next closing one."""
+    text = "".join(pieces)
+    answer = parse_answer(text)
+    if answer.progress is not None:
+        inside = [part.split("</progress>")[0] for part in text.lower().split("<progress>")[1:]]
+        numbers = {part.strip().removesuffix("%").strip() for part in inside}
+        assert any(number.replace(".", "").isdecimal() and float(number) == answer.progress for number in numbers)
+
+
+@given(progress=st.floats(0, 100), reason=st.none() | LINE, remaining=st.lists(LINE.filter(str.strip), max_size=5))
+def test_texts_survive_there_and_back(progress, reason, remaining):
+    completion = build_completion(progress, tuple(remaining), reason)
+    answer = parse_answer(completion)
+    assert answer.progress == pytest.approx(round(progress, 2), abs=1e-9)
+    assert answer.remaining == tuple(" ".join(text.split()) for text in remaining)
+    assert "Therefore" not in answer.reasoning.splitlines()[-1]
+    assert completion.startswith(answer.reasoning)
+
+
+@given(task=st.text(), other=st.text())
+def test_any_task_is_put_in_as_it_is(task, other):
+    before, after = build_prompt("|").split("|")
+    assert build_prompt(task) == before + task + after
+    assert (build_prompt(task) == build_prompt(other)) == (task == other)
+
+
+def test_the_answer_about_another_task_is_parsed():
+    answer = parse_answer(build_absent_completion())
+    assert (answer.progress, answer.remaining) == (0.0, ())
+
+
+def test_endless_answers_are_read_in_no_time():
+    for text in ("a" * 200_000, "<progress>" * 20_000, "1. " * 60_000, "." * 200_000 + "<progress>5</progress>"):
+        assert parse_answer(text).progress in (None, 5.0)

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.window import WindowSpec, reversed_window_indices, window_indices
+from dataset.window import (
+    WindowSpec,
+    held_window_indices,
+    reversed_window_indices,
+    rewind_window_indices,
+    window_indices,
+)
 
 
 def test_stride_counts_source_frames():
@@ -64,3 +70,55 @@ def test_impossible_rules_are_refused(fields, message):
 def test_saved_rule_reads_back():
     spec = WindowSpec(size=5, rate_hz=2.5, padding="short")
     assert WindowSpec(**spec.to_dict()) == spec
+
+
+def test_stretched_windows_play_faster_or_slower():
+    spec = WindowSpec(size=4, stride=4)
+    assert window_indices(spec, 40, 25.0, stretch=2.0) == (16, 24, 32, 40)
+    assert window_indices(spec, 40, 25.0, stretch=0.5) == (34, 36, 38, 40)
+
+
+def test_a_pause_repeats_the_frame():
+    spec = WindowSpec(size=5, stride=3)
+    assert held_window_indices(spec, 20, 25.0, first=0, held=2) == (14, 17, 20, 20, 20)
+    assert held_window_indices(spec, 20, 25.0, first=0, held=4) == (20, 20, 20, 20, 20)
+
+
+def test_a_rewind_goes_past_the_frame_and_back():
+    spec = WindowSpec(size=5, stride=3)
+    assert rewind_window_indices(spec, 20, 25.0, first=0, last=99, turn=1) == (14, 17, 20, 23, 20)
+    assert rewind_window_indices(spec, 20, 25.0, first=0, last=99, turn=3) == (26, 29, 26, 23, 20)
+    assert rewind_window_indices(spec, 20, 25.0, first=18, last=21, turn=1) == (18, 18, 20, 21, 20)
+
+
+SPECS = st.builds(
+    WindowSpec,
+    size=st.integers(2, 12),
+    rate_hz=st.floats(0.5, 60),
+    padding=st.sampled_from(["repeat_first", "short"]),
+)
+
+
+@given(spec=SPECS, t=st.integers(0, 500), fps=st.floats(1, 120), cut=st.integers(0, 100), data=st.data())
+def test_every_window_stays_in_its_segment_and_ends_at_its_frame(spec, t, fps, cut, data):
+    first, last = max(t - cut, 0), t + cut
+    places = data.draw(st.integers(1, spec.size - 1))
+    for indices in (
+        window_indices(spec, t, fps, first),
+        window_indices(spec, t, fps, first, stretch=1.7),
+        reversed_window_indices(spec, t, fps, last),
+        held_window_indices(spec, t, fps, first, places),
+        rewind_window_indices(spec, t, fps, first, last, places),
+    ):
+        assert indices[-1] == t
+        assert first <= min(indices) and max(indices) <= last
+        assert len(indices) == spec.size or spec.padding == "short"
+
+
+@given(rate_hz=st.floats(1, 12), fps=st.floats(24, 120), seconds=st.floats(12, 100))
+def test_the_spacing_in_seconds_does_not_depend_on_the_video(rate_hz, fps, seconds):
+    spec = WindowSpec(size=8, rate_hz=rate_hz)
+    indices = window_indices(spec, round(seconds * fps), fps)
+    times = [index / fps for index in indices]
+    for place, time in enumerate(reversed(times)):
+        assert times[-1] - time == pytest.approx(place / rate_hz, abs=0.51 / fps)

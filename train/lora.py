@@ -27,7 +27,7 @@ from dataset.recipe import unknown_key
 from dataset.samples import (
     Demonstration,
     VqaSample,
-    build_samples,
+    build_sample_set,
     read_demonstrations,
     read_samples,
     write_samples,
@@ -166,7 +166,7 @@ def _prepare_samples(recipe: Recipe) -> tuple[list[Demonstration], list[VqaSampl
     demonstrations = read_demonstrations(recipe.data.annotations)
     for finding in check_demonstrations(demonstrations):
         print(f"{finding.level}: {finding.where}: {finding.message}")
-    samples = [s for d in demonstrations for s in build_samples(d, recipe.data.window, recipe.data.sampling)]
+    samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     return demonstrations, samples, tuple(dict.fromkeys(d.annotation.task for d in demonstrations))
 
 

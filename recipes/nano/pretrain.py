@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,7 +213,7 @@ def train(
         if step % 2 == 0:
             drawn[rng.integers(len(drawn))] = draw_episode(rng, image_side(model))
         batch, frames = draw_batch(model, simulated, drawn, options, rng)
-        loss, text_loss, number_loss = weighted_loss(model, batch, options.number_weight)
+        loss, text_loss, number_loss = weighted_loss(model, batch, options.decisive_weight)
         probe_loss = probe.loss(frames)
         loss = loss + options.probe_weight * probe_loss
         optimizer.zero_grad()
@@ -262,7 +263,7 @@ def train_vision(
             pool = simulated if rng.random() < recipe.train.simulated_share else drawn
             episode = pool[rng.integers(len(pool))]
             indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
-            pixels.append(jitter(episode, indices, rng))
+            pixels.append(jitter(episode, indices, rng, draw_mirrored(episode, recipe.train, rng)))
             task_tokens = model.tokenizer(episode.task)["input_ids"]
             sources += [(task_tokens, float(episode.progress[index])) for index in indices]
         inputs = preprocess_square(model, np.concatenate(pixels))
@@ -295,11 +296,11 @@ def preprocess_square(model: ProgressModel, frames: np.ndarray) -> dict[str, tor
     return {"pixel_values": patches.reshape(count * (blocks * merge) ** 2, -1), "image_grid_thw": sides}
 
 
-def weighted_loss(model: ProgressModel, batch: dict, number_weight: float) -> tuple[torch.Tensor, float, float]:
+def weighted_loss(model: ProgressModel, batch: dict, decisive_weight: float) -> tuple[torch.Tensor, float, float]:
     """Return the loss to minimise, and for the log the plain mean over all answer tokens and over the digits alone.
 
-    Most tokens of an answer can be told from those before them; the digits can only be told from the pictures, so they
-    count `number_weight` times.
+    Most tokens of an answer can be told from those before them; the digits, the first token and the beginning of the
+    first remaining step can only be told from the pictures, so they count `decisive_weight` times.
     """
     labels = batch.pop("labels")
     logits = model.model(**batch).logits[:, :-1]
@@ -307,8 +308,17 @@ def weighted_loss(model: ProgressModel, batch: dict, number_weight: float) -> tu
     answer = targets != -100
     losses = torch.nn.functional.cross_entropy(logits[answer], targets[answer], reduction="none")
     digits = (torch.isin(targets, digit_tokens(model)) & after_therefore(model, targets))[answer]
-    weights = torch.where(digits, number_weight, 1.0)
+    decisive = digits | opens_answer_or_step(model, targets)[answer]
+    weights = torch.where(decisive, decisive_weight, 1.0)
     return (losses * weights).sum() / weights.sum(), losses.mean().item(), losses[digits].mean().item()
+
+
+def opens_answer_or_step(model: ProgressModel, targets: torch.Tensor) -> torch.Tensor:
+    """Mark the first token of each answer and the three tokens after "1."; bool, shape of `targets`."""
+    first = (targets != -100).cumsum(1) == 1
+    one = targets == model.tokenizer.convert_tokens_to_ids("1")
+    since_one = (one.cumsum(1) > 0).cumsum(1)  # 1 at the first "1", 2 at its full stop, 3 where the step's text begins
+    return first | ((since_one >= 3) & (since_one <= 5))
 
 
 def after_therefore(model: ProgressModel, targets: torch.Tensor) -> torch.Tensor:
@@ -365,7 +375,7 @@ def draw_batch(
         chosen = [draw_window(len(episode.frames), options, rng) for _ in range(options.windows_per_episode)]
         used = sorted({index for window in chosen for index in window})
         position = {index: len(pixels) + rank for rank, index in enumerate(used)}
-        pixels += list(jitter(episode, used, rng))
+        pixels += list(jitter(episode, used, rng, draw_mirrored(episode, options, rng)))
         task_tokens = model.tokenizer(episode.task)["input_ids"]
         sources += [(task_tokens, float(episode.progress[index])) for index in used]
         for window in chosen:
@@ -400,14 +410,22 @@ def draw_window(num_frames: int, options, rng: np.random.Generator) -> list[int]
     return [int(index) for index in np.clip(t + sign * offsets, 0, num_frames - 1)]
 
 
-def jitter(episode: Episode, indices: list[int], rng: np.random.Generator) -> np.ndarray:
+def jitter(episode: Episode, indices: list[int], rng: np.random.Generator, mirrored: bool) -> np.ndarray:
     """Return frames of an episode with brightness, contrast and framing varied a little, alike for all of them."""
     frames = episode.frames[indices]
+    if mirrored:
+        frames = frames[:, :, ::-1]
     gain, shift = rng.uniform(0.85, 1.15), rng.uniform(-18, 18)
     frames = np.clip((frames.astype(np.float32) - 128) * gain + 128 + shift, 0, 255).astype(np.uint8)
     dy, dx = rng.integers(-4, 5, 2)
     padded = np.pad(frames, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="edge")
     return padded[:, 4 + dy : 4 + dy + frames.shape[1], 4 + dx : 4 + dx + frames.shape[2]]
+
+
+def draw_mirrored(episode: Episode, options, rng: np.random.Generator) -> bool:
+    """Decide whether to show an episode mirrored; never one whose texts tell left from right."""
+    texts = " ".join((episode.task, *episode.stages))
+    return bool(rng.random() < options.mirrored_share) and not re.search(r"\b(left|right)\b", texts)
 
 
 def save(model: ProgressModel, folder: Path) -> None:

@@ -1,0 +1,101 @@
+"""Turn the files of other labelling tools into annotations, and annotations into theirs.
+
+    python -m dataset.convert project.json --from via --video demo.mp4 --task "Open it" --outcome done --output d.json
+    python -m dataset.convert demo.json --to csv --output demo.csv
+
+Formats: `via` (VGG video annotator 3, JSON), `label_studio` (video timeline labels, JSON), `csv` (one row per stage,
+frames from 0, last frame inclusive). What they cannot hold (measured progress, further cameras) stays behind, with a
+note. Gaps between segments become excluded stages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from dataset.annotation import read_annotation, resolve_video, write_annotation, write_text_atomically
+from dataset.cli import run_command
+from dataset.label_studio import from_label_studio, to_label_studio
+from dataset.outline import Outline, annotation_from_outline, frame_edges, outline_of
+from dataset.stage_table import from_table, to_table
+from dataset.via import from_via, to_via
+from dataset.video import VideoReader
+
+FORMATS = ("via", "label_studio", "csv")
+
+
+def export_annotation(annotation_path: str | Path, form: str) -> str:
+    """Return an annotation in the form of another tool, as the text of its file."""
+    annotation = read_annotation(annotation_path)
+    outline, name = outline_of(annotation), Path(annotation.video).name
+    if form == "csv":
+        return to_table(outline, name)
+    if form == "label_studio":
+        document = to_label_studio(outline, name)
+    else:
+        document = to_via(outline, name, frame_edges(VideoReader(resolve_video(annotation_path, annotation))))
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def import_outline(path: str | Path, form: str, video: str | Path) -> Outline:
+    """Read what the file of another tool says about a video."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        if form == "csv":
+            return from_table(text, str(video))
+        document = json.loads(text)
+        if form == "label_studio":
+            return from_label_studio(document, str(video))
+        return from_via(document, str(video), frame_edges(VideoReader(video)))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; check the path") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: no valid JSON ({error})") from None
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not as {form} writes it ({reason}); export it again") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", help="what to read")
+    direction = parser.add_mutually_exclusive_group(required=True)
+    direction.add_argument("--from", dest="source", choices=FORMATS, help="the file is theirs: write an annotation")
+    direction.add_argument("--to", dest="target", choices=FORMATS, help="the file is an annotation: write theirs")
+    parser.add_argument("--output", required=True, help="what to write; replaced if it exists")
+    parser.add_argument("--video", help="with --from: the video")
+    parser.add_argument("--task", help="with --from: the instruction, where the file lacks it")
+    parser.add_argument("--outcome", choices=("done", "not_done"), help="with --from: where the file lacks it")
+    parser.add_argument("--final_progress", type=float, help="with --from: percent that a failure reached")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Convert one file."""
+    if arguments.target:
+        write_text_atomically(arguments.output, export_annotation(arguments.file, arguments.target))
+        annotation = read_annotation(arguments.file)
+        if annotation.measured_progress is not None or annotation.cameras:
+            print(f"note: {arguments.target} cannot hold measured progress and further cameras; they stay behind")
+    else:
+        if not arguments.video:
+            raise ValueError("--video is missing; name the video that the file describes")
+        outline = import_outline(arguments.file, arguments.source, arguments.video)
+        given = {"task": arguments.task, "final_progress": arguments.final_progress}
+        if arguments.outcome:
+            given["success"] = arguments.outcome == "done"
+        outline = replace(outline, **{key: value for key, value in given.items() if value is not None})
+        annotation = annotation_from_outline(outline, arguments.video, arguments.output)
+        write_annotation(arguments.output, annotation)
+    print(f"wrote {arguments.output}: {len(annotation.stages)} stages of {annotation.num_frames} frames")
+
+
+if __name__ == "__main__":
+    run_command(make_parser(), main)

@@ -1,0 +1,52 @@
+import imagehash
+import numpy as np
+import pytest
+from material import write_video
+from PIL import Image
+
+from dataset.similarity import cache_folder, cached_hashes, frame_hashes, frame_similarity, similarity_of_hashes
+from dataset.video import VideoReader
+
+
+def test_similarity_is_the_share_of_equal_bits():
+    hashes = np.zeros((4, 64), dtype=bool)
+    hashes[1, :16] = True
+    hashes[2, :16] = True
+    hashes[3] = ~hashes[2]
+    np.testing.assert_allclose(similarity_of_hashes(hashes), [1, 0.75, 1, 0])
+
+
+def test_hashes_are_those_of_the_library_up_to_the_scaling(video):
+    """Frames are scaled to 32 x 32 while they are decoded; the library would do it from the whole picture."""
+    reader = VideoReader(video)
+    hashes = frame_hashes(reader)
+    for index in (0, 17, 39):
+        whole = imagehash.phash(Image.fromarray(reader.frame(index))).hash.ravel()
+        assert np.count_nonzero(hashes[index] != whole) <= 12
+
+
+def test_a_recording_is_decoded_once_and_another_anew(video, tmp_path, monkeypatch):
+    first = frame_similarity(VideoReader(video))
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(video.read_bytes())
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("decoded again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoReader, "iter_frames", refuse)
+        np.testing.assert_array_equal(frame_similarity(VideoReader(copy)), first)
+        with pytest.raises(AssertionError, match="decoded again"):
+            cached_hashes(VideoReader(write_video(tmp_path / "new.mp4", 7)))
+
+
+def test_a_damaged_cache_is_made_again(video, monkeypatch, tmp_path):
+    monkeypatch.setenv("ONETAKE_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    hashes = cached_hashes(VideoReader(video))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"cut off")
+    np.testing.assert_array_equal(cached_hashes(VideoReader(video)), hashes)
+    monkeypatch.delenv("ONETAKE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert cache_folder() == tmp_path / "x" / "onetake"
