@@ -18,6 +18,7 @@ from annotate.notes import check_notes, missing_notes
 from annotate.results import read_results
 from annotate.scan import Scanner, strip_count
 from annotate.store import ConflictError, ReplacedError, Store
+from dataset.demonstration import Demonstration
 from dataset.progress import label_curve
 
 Call = Callable[[dict[str, Any]], dict[str, Any]]
@@ -95,6 +96,8 @@ def apply_edit(store: Store, key: str, stages: editing.Stages, request: dict[str
         return editing.rename(stages, request["number"], request["text"])
     if op == "exclude":
         return editing.exclude(stages, request["number"], request["excluded"])
+    if op == "fall_back":
+        return editing.fall_back(stages, request["number"])
     if op == "copy_earlier":
         earlier = store.earlier(key)
         if earlier is None:
@@ -133,7 +136,7 @@ def _judged(store: Store, key: str, draft: Draft) -> dict[str, Any]:
     curve = [None if math.isnan(value) else round(float(value), 2) for value in label_curve(annotation)]
     if not notes:
         episode = store.episode(key)
-        notes = check_notes(str(episode.annotation), annotation, str(episode.video))
+        notes = check_notes(Demonstration(str(episode.annotation), annotation, str(episode.video)))
     return {"notes": [asdict(note) for note in notes], "curve": curve}
 
 

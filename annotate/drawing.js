@@ -130,8 +130,8 @@ class Track {
       pen.fillStyle = stage.excluded ? "#7b818b" : COLOURS[k % COLOURS.length];
       pen.fillRect(left, BAND_TOP, right - left, BAND);
       if (stage.excluded) this.hatch(pen, left, right, RULER, FILM + 2 + BAND);
-      const sign = marked.has(k) ? "⚠ " : "";
-      this.label(pen, `${sign}${k + 1}. ${stage.subtask || "left out"}`, left, right, "#fff");
+      const sign = marked.has(k) ? "⚠ " : "", back = stage.falls_back_to ? ` ↩${stage.falls_back_to}` : "";
+      this.label(pen, `${sign}${k + 1}. ${stage.subtask || "left out"}${back}`, left, right, "#fff");
       if (k === current) {
         pen.strokeStyle = ink;
         pen.lineWidth = 2;

@@ -39,7 +39,7 @@ def split(stages: Stages, frame: int, subtask: str) -> Stages:
             )
         if stage.start < frame < stage.end:
             first = _stage(subtask, stage.start, frame)
-            return (*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :])
+            return _renumbered((*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :]), number, 1)
     raise ValueError(f"frame {frame} lies inside no stage; choose a frame between the start and the end of one")
 
 
@@ -63,7 +63,8 @@ def remove_boundary(stages: Stages, number: int) -> Stages:
     stage = _at(stages, number)
     if number == len(stages) - 1:
         return stages[:number]
-    return (*stages[:number], replace(stages[number + 1], start=stage.start), *stages[number + 2 :])
+    joined = (*stages[:number], replace(stages[number + 1], start=stage.start), *stages[number + 2 :])
+    return _renumbered(joined, number, -1)
 
 
 def rename(stages: Stages, number: int, subtask: str) -> Stages:
@@ -79,6 +80,20 @@ def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
     if not excluded and not stage.subtask:
         raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then take the stage in again")
     return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
+
+
+def fall_back(stages: Stages, number: int) -> Stages:
+    """Say that stage `number` fails at its end: called again, it falls back to itself, to ever earlier ones, to none.
+
+    What is fallen back to has to be done again by the stages that follow; excluded stages are passed over.
+    """
+    stage = _at(stages, number)
+    choices = [None, *(k + 1 for k in range(number, -1, -1) if not stages[k].excluded)]
+    if stage.excluded:
+        raise ValueError(f"stage {number + 1} is left out; take it in again before it can fall back")
+    at = choices.index(stage.falls_back_to) if stage.falls_back_to in choices else 0
+    changed = replace(stage, falls_back_to=choices[(at + 1) % len(choices)])
+    return (*stages[:number], changed, *stages[number + 1 :])
 
 
 def rescale(stages: Stages, from_frames: int, to_frames: int) -> Stages:
@@ -98,6 +113,16 @@ def _at(stages: Stages, number: int) -> Stage:
     if not 0 <= number < len(stages):
         raise ValueError(f"there is no stage {number + 1}; {len(stages)} are marked, mark one first")
     return stages[number]
+
+
+def _renumbered(stages: Stages, number: int, shift: int) -> Stages:
+    """Let falls back to stages after position `number` follow them to their new positions (they count from 1)."""
+    return tuple(
+        replace(stage, falls_back_to=stage.falls_back_to + shift)
+        if stage.falls_back_to is not None and stage.falls_back_to > number + 1
+        else stage
+        for stage in stages
+    )
 
 
 def _stage(subtask: str, start: int, end: int) -> Stage:

@@ -197,6 +197,7 @@ function makeRow(k) {
   const text = add("input", "text", "Text of stage", { type: "text", autocomplete: "off" });
   text.oninput = () => text.value.trim() && episode.edit("rename", { number: k, text: text.value }, `text ${k}`);
   text.onchange = async () => { await episode.turn; render(); };
+  add("span", "back", "");
   add("button", "small exclude", "Leave out stage", { type: "button", textContent: "Leave out", title: "Leave it out of the samples (X)" })
     .onclick = () => toggleExcluded(k);
   add("button", "small", "Remove stage", { type: "button", textContent: "✕", title: "Take its end back (Backspace)" })
@@ -208,6 +209,7 @@ function makeRow(k) {
 function fillRow(row, stage) {
   row.classList.toggle("excluded", stage.excluded);
   row.querySelector(".start").textContent = `${stage.start}–`;
+  row.querySelector(".back").textContent = stage.falls_back_to ? `↩ fails, back to ${stage.falls_back_to}` : "";
   row.querySelector(".exclude").setAttribute("aria-pressed", stage.excluded);
   for (const [name, value] of [["end", stage.end - 1], ["text", stage.subtask]]) {
     const input = row.querySelector(`.${name}`);

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from annotate.notes import Note, check_notes, missing_notes
 from annotate.store import Store
+from dataset.demonstration import read_demonstration
+from dataset.preview import choose_samples
 from dataset.recipe import read_data_section
-from dataset.samples import VqaSample, build_samples, read_demonstrations, write_samples
+from dataset.samples import build_sample_set
+from dataset.vqa import VqaSample, write_samples
 
-PREVIEWED = 8
 GPU_RECIPE = "recipes/oneshot.yaml"
 
 
@@ -47,12 +49,12 @@ def generate(store: Store, key: str) -> Generated:
     missing = missing_notes(store.load(key)[0])
     if missing:
         return Generated(tuple(missing))
-    demonstration = read_demonstrations([episode.annotation])[0]
-    notes = check_notes(demonstration.path, demonstration.annotation, demonstration.video)
+    demonstration = read_demonstration(episode.annotation)
+    data = read_data_section(None)
+    notes = check_notes(demonstration, labels=data.labels, pixels=True)
     if any(note.level == "error" for note in notes):
         return Generated(tuple(notes))
-    data = read_data_section(None)
-    samples = build_samples(demonstration, data.window, data.sampling)
+    samples = build_sample_set([demonstration], data.window, data.sampling, data.labels)
     path = episode.annotation.parent / "samples" / f"{episode.annotation.stem}.jsonl"
     write_samples(path, samples, data.window, [demonstration])
     counts = ", ".join(f"{count} {name}" for name, count in Counter(sample.direction for sample in samples).items())
@@ -61,9 +63,7 @@ def generate(store: Store, key: str) -> Generated:
         summary=f"{shown_path(episode.annotation)} is ready; wrote {len(samples)} samples ({counts}) to "
         f"{shown_path(path)}. Training makes them anew by its recipe.",
         commands=training_commands(store, key),
-        preview=tuple(samples[k * (len(samples) - 1) // max(PREVIEWED - 1, 1)] for k in range(PREVIEWED))
-        if len(samples) > PREVIEWED
-        else tuple(samples),
+        preview=tuple(choose_samples(samples)),
     )
 
 

@@ -22,6 +22,8 @@ const KEYS = [
     [["Alt+ArrowLeft", "Alt+ArrowRight"], "move the end of the current stage by a frame", (combo) => nudge(LEFT(combo) ? -1 : 1)],
     [["E"], "edit the text of the current stage", editCurrent],
     [["X"], "leave the current stage out, or take it in again", () => onCurrent(toggleExcluded)],
+    [["B"], "the attempt fails at the end of the current stage: falls back to it, to one before, not",
+      () => onCurrent(() => episode.edit("fall_back", (all) => all.length && { number: current(all) }))],
     [["Backspace", "Delete"], "take the end of the current stage back", removeCurrent],
     [["C"], "copy the stages of the episode before", copyEarlier],
     [["T"], "edit the task", () => $("task").select()],

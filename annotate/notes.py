@@ -5,15 +5,14 @@ Knows drafts and the dataset's check; does not know the page's elements.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from annotate.draft import Draft
-from dataset.annotation import Annotation
 from dataset.check import Finding, check_demonstrations
-from dataset.samples import Demonstration
-
-LONG_TAIL_SHARE, LONG_TAIL_SEC = 1 / 3, 2.0
+from dataset.demonstration import Demonstration
+from dataset.stages import annotation_problems
 
 About = Literal["task", "stages", "outcome", "video"]
 
@@ -49,36 +48,22 @@ def missing_notes(draft: Draft) -> list[Note]:
     elif draft.success is False and not 0.0 <= draft.final_progress < 100.0:
         cutoff = draft.final_progress / 100.0
         notes.append(Note("missing", "outcome", f"the cutoff is {cutoff:g}; a failure ends below 1: use 0 to 0.99"))
+    for problem in annotation_problems({"stages": draft.stages, "success": draft.success}):
+        if match := re.match(r"stages\[(\d+)\]", problem.place):
+            notes.append(Note("missing", "stages", problem.message, int(match.group(1))))
     return notes
 
 
-def check_notes(path: str, annotation: Annotation, video: str) -> list[Note]:
-    """Return what the check says about one annotation, and a word about a long unlabelled end.
-
-    Args:
-        path: The annotation file.
-        annotation: What it says.
-        video: Path of the video, seen from the working directory.
-    """
-    demonstration = Demonstration(path, annotation, video)
-    notes = [_place(finding, annotation) for finding in check_demonstrations([demonstration])]
-    tail = annotation.num_frames - annotation.last_stage_end
-    if annotation.success and tail > max(LONG_TAIL_SHARE * annotation.num_frames, LONG_TAIL_SEC * annotation.fps):
-        notes.append(
-            Note(
-                "warning",
-                "stages",
-                f"the last stage ends at frame {annotation.last_stage_end - 1}; the {tail} frames after it "
-                f"({tail / annotation.fps:.1f} s) are taught as finished: mark more stages if the robot works there",
-            )
-        )
-    return notes
+def check_notes(demonstration: Demonstration, **options: Any) -> list[Note]:
+    """Return what the check says about one demonstration; `options` as of `dataset.check_demonstrations`."""
+    return [_place(finding) for finding in check_demonstrations([demonstration], **options)]
 
 
-def _place(finding: Finding, annotation: Annotation) -> Note:
-    """Find the place that a finding is about: the stage it quotes, else the end, else the list of stages."""
-    for number, stage in enumerate(annotation.stages):
-        if not stage.excluded and f'stage "{stage.subtask}"' in finding.message:
-            return Note(finding.level, "stages", finding.message, number)
-    about: About = "outcome" if "100 %" in finding.message or "failure" in finding.message else "stages"
-    return Note(finding.level, about, finding.message)
+def _place(finding: Finding) -> Note:
+    """Find the place on the page that shows the field a finding is about."""
+    outcome = ("final_progress", "measured_progress", "success", "reason")
+    about: About = "outcome" if finding.field in outcome or finding.where == "all" else "stages"
+    if finding.field in ("task", "video"):
+        about = finding.field
+    stage = None if finding.stage is None else finding.stage - 1
+    return Note(finding.level, about, finding.message, stage)

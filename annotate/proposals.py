@@ -15,8 +15,9 @@ FEATURE_SIZE = 12  # pixels per side of the thumbnail that is a frame's feature
 COMPONENTS = 4
 MAX_POINTS = 240  # the search is quadratic in the points in time
 MIN_STAGE_SEC = 0.4
-TICKS_PER_MINUTE, MIN_TICKS, MAX_TICKS = 40.0, 3, 60
+TICKS, TICKS_PER_MINUTE = 8, 12.0  # a demonstration has a few stages, however long it takes
 CHANGE_SHARE = 1 / 3  # of the ticks; the others are moments of rest
+REST_EDGE = 0.05  # a rest begins where the change has fallen to this share of its fall
 
 
 def frame_feature(frame: np.ndarray) -> np.ndarray:
@@ -37,8 +38,7 @@ def propose_boundaries(features: np.ndarray, fps: float) -> list[int]:
         features: One row per frame, shape (num_frames, D).
         fps: Frames per second.
     """
-    minutes = len(features) / fps / 60.0
-    number = min(MAX_TICKS, max(MIN_TICKS, round(TICKS_PER_MINUTE * minutes)))
+    number = round(TICKS + TICKS_PER_MINUTE * len(features) / fps / 60.0)
     ticks = change_points(features, fps, max(2, round(number * CHANGE_SHARE)))
     for frame in moments_of_rest(features, fps):
         if len(ticks) < number and all(abs(frame - tick) > MIN_STAGE_SEC * fps for tick in ticks):
@@ -47,13 +47,24 @@ def propose_boundaries(features: np.ndarray, fps: float) -> list[int]:
 
 
 def moments_of_rest(features: np.ndarray, fps: float) -> list[int]:
-    """Return the frames where the smoothed change from frame to frame is least, the deepest valleys first."""
+    """Return the frames where the change from frame to frame dies down, those of the deepest valleys first.
+
+    A rest that lasts begins where it begins, not in its middle; the end of the video counts as a rim.
+    """
     if len(features) < 3:
         return []
     change = np.linalg.norm(np.diff(np.asarray(features, dtype=np.float64), axis=0), axis=1)
     smooth = gaussian_filter1d(change, max(1.0, 0.12 * fps))
-    valleys, shape = find_peaks(-smooth, distance=max(1, round(MIN_STAGE_SEC * fps)), prominence=0.02 * smooth.max())
-    return [int(valleys[k]) + 1 for k in np.argsort(-shape["prominences"], kind="stable")]
+    rim = np.append(smooth, smooth.max())
+    distance = max(1, round(MIN_STAGE_SEC * fps))
+    valleys, shape = find_peaks(-rim, distance=distance, prominence=0.02 * smooth.max())
+    depths, moments = shape["prominences"], []
+    for k in np.argsort(-depths, kind="stable"):
+        frame = int(valleys[k])
+        while frame > 0 and smooth[frame - 1] <= smooth[valleys[k]] + REST_EDGE * depths[k]:
+            frame -= 1
+        moments.append(frame + 1)
+    return moments
 
 
 def change_points(features: np.ndarray, fps: float, max_splits: int) -> list[int]:

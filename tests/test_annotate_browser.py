@@ -90,20 +90,23 @@ def test_the_frame_shown_is_the_number_shown(viewer, open_editor, videos):
             editor.wait("shown", expected)
             seen.append((expected, editor.number()))
         assert all(claimed == painted for claimed, painted in seen), (path.name, seen)
-        assert f"frame {editor.shown()} of 0–{last}" in editor.text("where")
+        editor.page.wait_for_function(
+            "(text) => document.getElementById('where').textContent.startsWith(text)",
+            arg=f"frame {editor.shown()} of 0–{last}",
+        )
 
 
 def test_playing_shows_every_frame_it_names(viewer, open_editor):
     editor = open_editor(viewer)
     editor.press("Home")
     editor.page.evaluate(
-        """() => {
+        """(readNumber) => {
           window.seen = [];
-          const root = document.querySelector('#stage-timeline');
-          new MutationObserver(() => window.seen.push([Number(root.dataset.shown), (%s)(0)]))
+          const root = document.querySelector('#stage-timeline'), read = eval(readNumber);
+          new MutationObserver(() => window.seen.push([Number(root.dataset.shown), read(0)]))
             .observe(root, {attributes: true, attributeFilter: ['data-shown']});
-        }"""
-        % READ_NUMBER
+        }""",
+        READ_NUMBER,
     )
     editor.press("Space")
     editor.wait("shown", 59)
@@ -229,7 +232,7 @@ def test_every_key_of_the_table(label):
 
 
 KEYS = """Space K J L ← → , . Shift+← Shift+→ ↑ ↓ Ctrl+← Ctrl+→ Home End Enter M 1 9 X ⌫ Alt+← Alt+→ E
-Ctrl+Z Ctrl+Shift+Z Ctrl+Y Ctrl+S + - 0 G N P ? Esc A [ ] R C T D F U Ctrl+Enter"""
+Ctrl+Z Ctrl+Shift+Z Ctrl+Y Ctrl+S + - 0 G N P ? Esc A B [ ] R C T D F U Ctrl+Enter"""
 
 
 def test_the_help_lists_what_the_keyboard_does(label):
@@ -359,18 +362,17 @@ def test_generate_shows_findings_samples_and_the_command(label):
         "[...document.querySelectorAll('#stages li')].map(r => r.querySelector('.note').textContent)"
     )
     assert "has 2 frame" in notes[0]
-    assert notes[1] == ""
-    assert "100 % is never taught" in label.text("outcome-note") + label.text("stages-note")
+    assert "100 % is never taught" in notes[1]
     command = label.page.locator("#commands code").first.inner_text()
     assert command == f"make lora ANNOTATIONS={label.annotation} RECIPE=recipes/oneshot.yaml"
     samples, window, tasks = read_samples(label.annotation.parent / "samples" / f"{label.annotation.stem}.jsonl")
     assert (len(samples), tasks) == (40, (TASK,))
     cards = label.page.locator("#samples-preview .card")
-    assert cards.count() == 8
+    assert cards.count() == 6
     assert cards.first.locator("img").count() == window.size
     assert samples[0].completion.strip() in cards.first.locator("pre").inner_text().replace("\xa0", " ")
-    cards.nth(4).locator(".thumb").last.click()
-    label.wait("shown", samples[4 * 39 // 7].frame_index)
+    cards.nth(3).locator(".thumb").last.click()
+    label.wait("shown", samples[round(3 * 39 / 5)].frame_index)
     label.press("Home")  # the page goes on
     label.wait("shown", 0)
 

@@ -52,6 +52,20 @@ def test_what_cannot_be_done_is_refused_with_the_remedy():
         editing.rename(TWO, 2, "x")
 
 
+def test_a_failed_attempt_falls_back():
+    seen = []
+    stages = TWO
+    for _ in range(3):
+        stages = editing.fall_back(stages, 1)
+        seen.append(stages[1].falls_back_to)
+    assert seen == [2, 1, None]
+    once = editing.fall_back(TWO, 1)
+    assert editing.mark_end(once, 5, "look", 40)[2].falls_back_to == 3  # its own number moved
+    assert editing.remove_boundary(once, 0)[0].falls_back_to == 1
+    with pytest.raises(ValueError, match="stage 1 is left out"):
+        editing.fall_back(editing.exclude(TWO, 0, True), 0)
+
+
 def test_rescaling_to_another_video():
     assert [stage.end for stage in editing.rescale(TWO, 40, 80)] == [20, 60]
     assert [stage.end for stage in editing.rescale(TWO, 1000, 2)] == [1, 2]

@@ -3,7 +3,7 @@ from material import make_annotation
 
 from annotate.draft import Draft
 from annotate.notes import check_notes, missing_notes
-from dataset import Stage
+from dataset import Demonstration, Stage
 
 STAGES = (Stage("reach", 0, 10), Stage("lift", 10, 30))
 
@@ -27,24 +27,26 @@ def test_what_is_missing_and_where(draft, places):
     assert all(note.level == "missing" for note in missing_notes(draft))
 
 
-def test_findings_stand_at_their_stage(video):
-    annotation = make_annotation(video, 2, 30)
-    notes = check_notes("demo.json", annotation, str(video))
-    assert [(note.level, note.stage) for note in notes if "frame(s)" in note.message or "2 frame" in note.message] == [
-        ("warning", 0)
-    ]
+def notes_of(video, *ends, **fields):
+    return check_notes(Demonstration("demo.json", make_annotation(video, *ends, **fields), str(video)))
 
 
-def test_a_missing_and_a_long_end_are_said(video):
-    whole = check_notes("demo.json", make_annotation(video, 20, 40), str(video))
-    assert any("100 % is never taught" in note.message for note in whole)
-    short = check_notes("demo.json", make_annotation(video, 5, 10), str(video))
-    assert not any("are taught as finished" in note.message for note in short)  # 30 frames are 1.2 s only
+def test_findings_stand_at_their_stage_or_at_the_end(video):
+    (short,) = [note for note in notes_of(video, 2, 30) if "frame(s)" in note.message]
+    assert (short.level, short.about, short.stage) == ("warning", "stages", 0)
+    (no_end,) = [note for note in notes_of(video, 20, 40) if "100 % is never taught" in note.message]
+    assert no_end.stage == 1
+    failure = notes_of(video, 20, 30, success=False, final_progress=40.0)
+    assert [note.about for note in failure] == ["outcome", "outcome"]
 
 
-def test_a_tail_of_many_seconds_is_doubted(tmp_path):
-    from material import write_video
+def test_a_long_unlabelled_end_is_doubted(video):
+    (tail,) = [note for note in notes_of(video, 5, 10) if "30 of 40 frames lie after the last stage" in note.message]
+    assert (tail.level, tail.stage) == ("warning", 1)
 
-    annotation = make_annotation(write_video(tmp_path / "long.mp4", 120), 20, 40)
-    (note,) = [n for n in check_notes("long.json", annotation, "long.mp4") if "taught as finished" in n.message]
-    assert "the last stage ends at frame 39; the 80 frames after it (3.2 s)" in note.message
+
+def test_a_failed_attempt_without_another_one_is_missing_something():
+    draft = Draft("Lift", (STAGES[0], Stage("lift", 10, 30, falls_back_to=1)), True)
+    (note,) = missing_notes(draft)
+    assert note.stage == 1
+    assert "no stage follows" in note.message

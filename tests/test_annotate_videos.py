@@ -33,7 +33,7 @@ def test_cameras_must_have_the_same_frames(video, tmp_path):
     episode = next(iter(find_episodes([tmp_path / "a.mp4"], cameras={"front": tmp_path / "front"}).values()))
     videos = Videos()
     assert number_of(videos.reader(episode).frame(7)) == 7
-    with pytest.raises(VideoError, match="camera front: .* has 30 frames, .* has 40"):
+    with pytest.raises(VideoError, match=r"camera front: .* has 30 frames, .* has 40"):
         videos.reader(episode, 1)
     with pytest.raises(VideoError, match="number 2 is none"):
         videos.reader(episode, 2)
