@@ -7,6 +7,11 @@ INSTALLED := $(VENV)/.installed
 RECIPE ?= recipes/nano.yaml
 VIDEO ?=
 TASK ?=
+# of the command line only: shells often have a HOST of their own
+CAMERA :=
+HOST :=
+PORT :=
+AUTH :=
 ANNOTATIONS ?=
 MODEL ?=
 SET ?=
@@ -32,8 +37,10 @@ demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 test: setup  ## run the tests
 	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest
 
-annotate: setup  ## label stages on a web page: VIDEO=my.mp4 TASK="..."
-	$(PY) -m annotate --video "$(VIDEO)" --task "$(TASK)"
+annotate: setup  ## label stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
+	$(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
+	  $(if $(filter-out predictions.jsonl,$(OUTPUT)),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") \
+	  $(if $(PORT),--port "$(PORT)") $(if $(AUTH),--auth "$(AUTH)")
 
 samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
 	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output $(if $(filter predictions.jsonl,$(OUTPUT)),samples.jsonl,$(OUTPUT))
