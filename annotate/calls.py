@@ -136,7 +136,7 @@ def _judged(store: Store, key: str, draft: Draft) -> dict[str, Any]:
     curve = [None if math.isnan(value) else round(float(value), 2) for value in label_curve(annotation)]
     if not notes:
         episode = store.episode(key)
-        notes = check_notes(Demonstration(str(episode.annotation), annotation, str(episode.video)))
+        notes = check_notes(Demonstration(str(episode.annotation), annotation, str(episode.video)), alone=True)
     return {"notes": [asdict(note) for note in notes], "curve": curve}
 
 

@@ -153,7 +153,8 @@ function put(input, value) {
 function draw() {
   const success = episode.doc?.success;
   const tails = { true: { text: "Done", colour: "#17803d" }, false: { text: "Not done", colour: "#b45309" } };
-  const label = (episode.curve ?? []).map((percent, frame) => [frame, percent]);
+  const known = success === null ? (stages().at(-1)?.end ?? 0) : Infinity; // how it ends is not said yet
+  const label = (episode.curve ?? []).slice(0, known).map((percent, frame) => [frame, percent]);
   const marked = new Set(episode.notes.filter((note) => note.stage !== null).map((note) => note.stage));
   track.draw({
     stages: stages(), shown, current: current(), tail: tails[success] ?? { text: "not marked yet" }, ticks: proposals, marked,
@@ -209,6 +210,7 @@ function makeRow(k) {
 function fillRow(row, stage) {
   row.classList.toggle("excluded", stage.excluded);
   row.querySelector(".start").textContent = `${stage.start}–`;
+  row.querySelector(".text").placeholder = stage.excluded ? "left out" : "";
   row.querySelector(".back").textContent = stage.falls_back_to ? `↩ fails, back to ${stage.falls_back_to}` : "";
   row.querySelector(".exclude").setAttribute("aria-pressed", stage.excluded);
   for (const [name, value] of [["end", stage.end - 1], ["text", stage.subtask]]) {

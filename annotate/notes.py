@@ -54,9 +54,16 @@ def missing_notes(draft: Draft) -> list[Note]:
     return notes
 
 
-def check_notes(demonstration: Demonstration, **options: Any) -> list[Note]:
-    """Return what the check says about one demonstration; `options` as of `dataset.check_demonstrations`."""
-    return [_place(finding) for finding in check_demonstrations([demonstration], **options)]
+def check_notes(demonstration: Demonstration, alone: bool = False, **options: Any) -> list[Note]:
+    """Return what the check says about one demonstration.
+
+    Args:
+        demonstration: What to check.
+        alone: Leave out what only the whole set of demonstrations can have or lack.
+        options: As of `dataset.check_demonstrations`.
+    """
+    findings = check_demonstrations([demonstration], **options)
+    return [_place(finding) for finding in findings if not (alone and finding.where == "all")]
 
 
 def _place(finding: Finding) -> Note:

@@ -36,8 +36,10 @@ def test_findings_stand_at_their_stage_or_at_the_end(video):
     assert (short.level, short.about, short.stage) == ("warning", "stages", 0)
     (no_end,) = [note for note in notes_of(video, 20, 40) if "100 % is never taught" in note.message]
     assert no_end.stage == 1
-    failure = notes_of(video, 20, 30, success=False, final_progress=40.0)
-    assert [note.about for note in failure] == ["outcome", "outcome"]
+    failure = make_annotation(video, 20, 30, success=False, final_progress=40.0)
+    demonstration = Demonstration("demo.json", failure, str(video))
+    assert [note.about for note in check_notes(demonstration)] == ["outcome", "outcome"]
+    assert ["no demonstration succeeds" in note.message for note in check_notes(demonstration, alone=True)] == [False]
 
 
 def test_a_long_unlabelled_end_is_doubted(video):

@@ -70,8 +70,8 @@ def test_steps_first_frame_and_memory(big_queue, tmp_path, open_editor, capsys):
     with capsys.disabled():
         print(
             f"\nframe step, 1,800 frames of 720p, medians: cold {statistics.median(cold):.1f} ms, prefetched "
-            f"{statistics.median(prefetched):.2f} ms; jump to the end of a group of 250 frames {jump:.0f} ms; page open to "
-            f"first frame {first_sec:.2f} s; server at most {memory_mb:.0f} MB with 10 videos"
+            f"{statistics.median(prefetched):.2f} ms; jump to the end of a group of 250 frames {jump:.0f} ms; "
+            f"page open to first frame {first_sec:.2f} s; server at most {memory_mb:.0f} MB with 10 videos"
         )
     assert statistics.median(prefetched) <= 5
     assert statistics.median(cold) <= 50 * PATIENCE
