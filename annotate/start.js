@@ -97,5 +97,5 @@ async function toUnlabelled() {
 
 new ResizeObserver(drawSoon).observe($("track"));
 new MutationObserver(drawSoon).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-root.editor = { flush, open, frameUrl };
+root.editor = { flush, open, frameUrl, proposals: () => proposals };
 open(new URLSearchParams(window.location.search).get("episode"));

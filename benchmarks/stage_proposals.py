@@ -44,7 +44,8 @@ def real() -> dict[Path, list[int]]:
 
 def score(videos: dict[Path, list[int]]) -> str:
     """Return one row of the table."""
-    near, near_even, distances, num_ticks, reading_sec, finding_sec, num_frames = [], [], [], 0, 0.0, 0.0, 0
+    near, near_even, distances, num_ticks = [], [], [], 0
+    reading_sec, finding_sec, num_frames = 0.0, 0.0, 0
     for path, ends in videos.items():
         reader = VideoReader(path)
         start = time.perf_counter()
@@ -61,8 +62,8 @@ def score(videos: dict[Path, list[int]]) -> str:
             near.append(distances[-1] <= NEAR_SEC)
             near_even.append(np.abs(even - end).min(initial=np.inf) / reader.fps <= NEAR_SEC)
     return (
-        f"{len(videos)} | {len(near)} | {num_ticks / len(videos):.1f} | {np.mean(near):.0%} | {np.mean(near_even):.0%} | "
-        f"{np.median(distances):.2f} s | {1000 * reading_sec / num_frames:.1f} s | {finding_sec / len(videos):.3f} s"
+        f"{len(videos)} | {len(near)} | {num_ticks / len(videos):.1f} | {np.mean(near):.0%} | "
+        f"{np.mean(near_even):.0%} | {np.median(distances):.2f} s | {1000 * reading_sec / num_frames:.1f} s | {finding_sec / len(videos):.3f} s"
     )
 
 

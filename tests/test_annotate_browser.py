@@ -222,6 +222,15 @@ def test_every_key_of_the_table(label):
     assert label.text("speed") == "×2"
     label.press("k")
     assert label.text("speed") == ""
+    label.go(12)
+    label.press("r")
+    assert label.text("speed") == "in a loop"
+    label.page.wait_for_timeout(900)  # the stage lasts 0.8 s
+    assert 10 <= label.shown() <= 29
+    label.press("r", "b")
+    label.settled()
+    assert "back to 2" in label.page.locator("#stages .back").nth(1).inner_text()
+    label.press("b", "b")
     label.press("?")
     assert label.page.locator("#keys").is_visible()
     label.press("Escape")

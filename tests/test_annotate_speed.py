@@ -123,7 +123,7 @@ def test_a_minute_of_five_stages_takes_few_keys(tmp_path, open_editor, capsys):
                 before = editor.shown()
                 editor.press("]")
                 editor.wait("shown", lambda value, before=before: value != str(before))
-            editor.press("Enter")
+            editor.press("a")  # accept it: the text field has the focus
             editor.type(text)
             editor.press("Enter")
         editor.press("d")
@@ -131,10 +131,34 @@ def test_a_minute_of_five_stages_takes_few_keys(tmp_path, open_editor, capsys):
         editor.press("Enter")
         editor.wait("finished", "true")
         annotation = read_annotation(tmp_path / "demo.json")
+        presses = editor.presses
+        drag_snaps_to_a_proposal(editor)
     with capsys.disabled():
         off = [stage.end - 1 - end for stage, end in zip(annotation.stages, ENDS, strict=True)]
-        print(f"\na minute of five stages: {editor.presses} key presses besides typed text; ends off by {off} frames")
+        print(f"\na minute of five stages: {presses} key presses besides typed text; ends off by {off} frames")
     assert [stage.subtask for stage in annotation.stages] == STEPS
     assert all(abs(stage.end - 1 - end) <= 15 for stage, end in zip(annotation.stages, ENDS, strict=True))
     assert annotation.success
-    assert editor.presses <= 40
+    assert presses <= 40
+
+
+def drag_snaps_to_a_proposal(editor):
+    """Drag the first boundary to within a few pixels of a proposal: it ends on it; with Alt held it does not."""
+    boundary = editor.stages()[0][0] + 1
+    tick = next(
+        tick
+        for tick in editor.page.evaluate("document.querySelector('#stage-timeline').editor.proposals()")
+        if tick < boundary - 40
+    )
+    pixel = 1800 / editor.page.locator("#track").bounding_box()["width"]
+    for alt, expected in ((False, tick), (True, round(tick + 4 * pixel))):
+        editor.page.mouse.move(*editor.point(editor.stages()[0][0] + 1, 60))
+        editor.page.mouse.down()
+        if alt:
+            editor.page.keyboard.down("Alt")
+        editor.page.mouse.move(*editor.point(tick + 30, 60))
+        editor.page.mouse.move(*editor.point(tick + 4 * pixel, 60))
+        editor.page.mouse.up()
+        editor.page.keyboard.up("Alt")
+        editor.settled()
+        assert abs(editor.stages()[0][0] + 1 - expected) <= (1 if alt else 0)
