@@ -61,17 +61,19 @@ def main(arguments: argparse.Namespace) -> int:
         raise ValueError("no annotations were given; name at least one annotation file")
     budget = read_token_budget(load_document(arguments.config))
     demonstrations, findings = check_files(paths, arguments.videos, data.labels, data.window, budget)
-    errors = sum(finding.level == "error" for finding in findings)
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors and not arguments.check:
+        raise ValueError("; ".join(f"annotation {finding.where}: {finding.message}" for finding in errors))
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
         if findings:
             print(findings_table(findings))
-        print(f"checked {len(paths)} demonstration(s): {errors} error(s), {len(findings) - errors} warning(s)")
-    if errors:
-        return 2
+        print(
+            f"checked {len(paths)} demonstration(s): {len(errors)} error(s), {len(findings) - len(errors)} warning(s)"
+        )
     if arguments.check:
-        return 0
+        return 2 if errors else 0
     if not (arguments.output or arguments.preview or arguments.export):
         raise ValueError(
             "--output is missing; name the JSONL file to write (or --preview PAGE.html, or --export FOLDER), or add "

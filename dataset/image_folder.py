@@ -75,9 +75,14 @@ def read_image(path: Path, fit: tuple[int, int] | None = None) -> np.ndarray:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(f"{path.name} cannot be read as a picture ({error}); copy it again") from None
-    if fit is not None and (upright.width > fit[0] or upright.height > fit[1]):
-        upright.thumbnail(fit, Image.Resampling.BOX)
-    return np.asarray(upright)
+    return np.asarray(fit_into(upright, fit))
+
+
+def fit_into(image: Image.Image, fit: tuple[int, int] | None) -> Image.Image:
+    """Return a picture scaled down into the box (width, height), as it is where it fits or there is no box."""
+    if fit is not None:
+        image.thumbnail(fit, Image.Resampling.BOX)
+    return image
 
 
 def _number(file: Path) -> int | None:

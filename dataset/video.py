@@ -1,7 +1,7 @@
 """The one video reader: exact frame i of a file, for the page, the samples, training and inference alike.
 
-Knows files, frame numbers, timestamps and pixels; is the only file that imports av or decord. Does not know stages,
-windows or models.
+Knows files, frame numbers, timestamps and pixels, and decord; FFmpeg is behind `stream`. Does not know stages, windows
+or models.
 
 Why not decord by default: on files with open GOPs, B-frame MPEG-4, edit lists or MPEG-TS it returns other frames than
 asked for, without an error. The default backend demuxes once, keeps the sorted presentation timestamps (PTS) as an
@@ -12,27 +12,23 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
-from av.error import FFmpegError
-from av.video.reformatter import Interpolation
+from PIL import Image
 
 from dataset.fingerprint import content_fingerprint, edge_fingerprint
-from dataset.image_folder import image_files, image_rate, read_image
+from dataset.image_folder import fit_into, image_files, image_rate, read_image
+from dataset.stream import Box, ForwardDecoder, Frame, StreamIndex, VideoError, index_stream, squeezed_luma, upright_rgb
+
+__all__ = ["Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint"]
 
 Backend = Literal["pyav", "decord"]
-Box = tuple[int, int]  # (width, height) in pixels
+DECORD_TOLERANCE = 24  # of 255, in the mean of a block of pixels, before decord's frame counts as another one
 SEEK_GAIN = 8  # frames that a seek must skip to be worth emptying the decoder
-
-
-class VideoError(ValueError):
-    """A video that cannot be read as asked; the message names the file, what is wrong and the remedy."""
 
 
 class VideoReader:
@@ -55,7 +51,7 @@ class VideoReader:
             raise VideoError(f'video backend "{backend}" is unknown; use "pyav" or "decord"')
         self.path = Path(path)
         self._images: list[Path] | None = None
-        self._index = self._index_images() if self.path.is_dir() else _index(self.path)
+        self._index = self._index_images() if self.path.is_dir() else index_stream(self.path)
         pts = np.asarray(self._index.pts, dtype=np.float64)
         self.timestamps_sec = (pts - pts[0]) * float(self._index.time_base)
         self.fps = self._mean_fps()
@@ -121,10 +117,22 @@ class VideoReader:
             yield from self._read_images(wanted, fit)
         elif self._decord is not None:
             for index in wanted:
-                frame = av.VideoFrame.from_ndarray(self._decord[index].asnumpy(), format="rgb24")
-                yield index, _upright_rgb(frame, fit)
+                yield index, np.asarray(fit_into(Image.fromarray(self._decord[index].asnumpy()), fit))
         else:
-            yield from self._decode(wanted, fit)
+            for index, frame in self._decode(wanted):
+                yield index, upright_rgb(frame, fit)
+
+    def iter_luma(self, side: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, brightness) of every frame, squeezed to a square; uint8, shape (side, side), not rotated.
+
+        Costs little more than decoding: nothing is converted to RGB. For comparisons of frames with each other.
+        """
+        if self._images is not None or self._decord is not None:
+            for index, frame in self.iter_frames(fit=(4 * side, 4 * side)):
+                yield index, np.asarray(Image.fromarray(frame).convert("L").resize((side, side), Image.Resampling.BOX))
+        else:
+            for index, frame in self._decode(range(len(self))):
+                yield index, squeezed_luma(frame, side)
 
     def thumbnails(self, count: int, height: int = 54) -> tuple[tuple[int, ...], np.ndarray]:
         """Return small pictures spread evenly over the video, for a filmstrip.
@@ -142,21 +150,23 @@ class VideoReader:
         for span in range(count):
             first, last = span * len(self) // count, (span + 1) * len(self) // count - 1
             middle = (first + last) // 2
-            inside = self._keyframe_numbers[
-                bisect_left(self._keyframe_numbers, first) : bisect_right(self._keyframe_numbers, last)
+            inside = self.keyframe_numbers[
+                bisect_left(self.keyframe_numbers, first) : bisect_right(self.keyframe_numbers, last)
             ]
             indices.append(min(inside, key=lambda index: abs(index - middle)) if inside else middle)
         return tuple(indices), self.frames(indices, fit=(1 << 16, height))
 
     @cached_property
-    def _keyframe_numbers(self) -> list[int]:
+    def keyframe_numbers(self) -> list[int]:
+        """Numbers of the frames that are decoded without any other, rising."""
         numbers = (bisect_left(self._index.pts, pts) for pts in self._index.keyframes)
         return [number for number in numbers if number < len(self)]
 
-    def _decode(self, wanted: Sequence[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
+    def _decode(self, wanted: Sequence[int]) -> Iterator[tuple[int, Frame]]:
         """Decode rising indices: seek where that skips more than a few frames between here and the next one wanted."""
-        pts, keyframes, reached = self._index.pts, self._index.keyframes, -1
-        decoder = _ForwardDecoder(self.path, self._index)
+        pts, keyframes = self._index.pts, self._index.keyframes
+        reached = -1 if self._index.whole else -1 - SEEK_GAIN
+        decoder = ForwardDecoder(self.path, self._index)
         try:
             for index in wanted:
                 place = max(bisect_right(keyframes, pts[index]) - 1, 0)
@@ -172,18 +182,18 @@ class VideoReader:
                 if frame is None:
                     raise VideoError(f"{self.path}: frame {index} does not decode; re-encode the file with ffmpeg")
                 reached = index
-                yield index, _upright_rgb(frame, fit)
+                yield index, frame
         finally:
             decoder.close()
 
-    def _index_images(self) -> _Index:
+    def _index_images(self) -> StreamIndex:
         try:
             self._images = image_files(self.path)
-            time_base = 1 / Fraction(image_rate(self.path)).limit_denominator(100_000)
+            rate = Fraction(image_rate(self.path)).limit_denominator(100_000)
         except ValueError as error:
             raise VideoError(f"video {self.path}: {error}") from None
         numbers = list(range(len(self._images)))
-        return _Index(numbers, numbers, time_base, timed=True)
+        return StreamIndex(numbers, numbers, 1 / rate, rate)
 
     def _read_images(self, wanted: Iterable[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
         for index in wanted:
@@ -195,10 +205,9 @@ class VideoReader:
     def _mean_fps(self) -> float:
         if len(self) > 1:
             return float((len(self) - 1) / ((self._index.pts[-1] - self._index.pts[0]) * self._index.time_base))
-        if self._images is not None:
-            return float(1 / self._index.time_base)
-        with _open(self.path) as container:
-            return float(container.streams.video[0].average_rate or 1.0)
+        if not self._index.rate:
+            raise VideoError(f"video {self.path}: one frame without a rate; put it into MP4 with ffmpeg -r RATE")
+        return float(self._index.rate)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -218,135 +227,6 @@ def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
     return (video if isinstance(video, VideoReader) else VideoReader(path)).fingerprint == stored
 
 
-@dataclass(frozen=True)
-class _Index:
-    """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit.
-
-    A stream without times (raw H.264) is counted: `timed` is False, PTS are frame numbers, it is read from the start.
-    """
-
-    pts: list[int]
-    keyframes: list[int]
-    time_base: Fraction
-    timed: bool
-
-
-class _ForwardDecoder:
-    """Decodes one stream forward."""
-
-    def __init__(self, path: Path, index: _Index) -> None:
-        self._path, self._timed = path, index.timed
-        self.restart()
-
-    def seek(self, pts: int) -> None:
-        if not self._timed:
-            return self.restart()
-        try:
-            self._container.seek(pts, stream=self._stream, backward=True)
-        except FFmpegError:  # a format without seeking
-            return self.restart()
-        self._begin()
-
-    def restart(self) -> None:
-        """Go back to the first frame, in a fresh container: rewinding fails in some formats."""
-        self.close()
-        self._container = _open(self._path)
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._begin()
-
-    def close(self) -> None:
-        if hasattr(self, "_container"):
-            self._container.close()
-
-    def _begin(self) -> None:
-        self._frames = self._container.decode(self._stream)
-        self._count = 0
-
-    def advance(self, pts: int) -> av.VideoFrame | None:
-        """Return the frame shown at `pts`, or None when it is not among those still to come."""
-        try:
-            for frame in self._frames:
-                at, self._count = frame.pts if self._timed else self._count, self._count + 1
-                if at is None or at < pts:
-                    continue
-                return frame if at == pts else None
-        except FFmpegError:
-            return None
-        return None
-
-
-def _open(path: Path) -> av.container.InputContainer:
-    return av.open(str(path))
-
-
-def _index(path: Path) -> _Index:
-    """Demux once; packets are dropped as they come, so a file of any length costs a few bytes per frame."""
-    if not path.exists():
-        raise VideoError(f"video {path}: no such file; check the path")
-    if path.stat().st_size == 0:
-        raise VideoError(f"video {path}: the file is empty; copy or record it again")
-    pts: set[int] = set()
-    keyframes: set[int] = set()
-    timed = True
-    try:
-        with _open(path) as container:
-            if not container.streams.video:
-                raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; choose a video file")
-            stream = container.streams.video[0]
-            for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:
-                    continue
-                if packet.pts is None:
-                    timed = False
-                    break
-                pts.add(packet.pts)
-                if packet.is_keyframe:
-                    keyframes.add(packet.pts)
-            if timed:
-                time_base = stream.time_base
-        if not timed:
-            pts, keyframes, time_base = _count_frames(path)
-    except FFmpegError as error:
-        raise VideoError(
-            f"video {path}: cannot be decoded ({error.strerror or error}); if it plays elsewhere, re-encode it with "
-            "`ffmpeg -i IN -c:v libx264 OUT.mp4`, else record it again"
-        ) from None
-    if not pts:
-        raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
-    shown = sorted(pts)
-    return _Index(shown, sorted(keyframes) or [shown[0]], time_base, timed)
-
-
-def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:
-    """Decode a stream without times once and number its frames; the rate is the one the stream states."""
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        count = sum(1 for _ in container.decode(stream))
-        if not stream.average_rate:
-            raise VideoError(f"video {path}: has neither frame times nor a rate; put it into MP4 with ffmpeg -r RATE")
-        return set(range(count)), {0}, 1 / stream.average_rate
-
-
-def _kinds(container: av.container.InputContainer) -> str:
-    return " and ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-
-
-def _upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
-    """Convert to RGB, scale down into the box and apply the rotation that the file asks players for (degrees, CCW)."""
-    quarter_turns = round(frame.rotation / 90) % 4
-    width, height = frame.width, frame.height
-    box = (width, height) if fit is None else fit if quarter_turns % 2 == 0 else fit[::-1]
-    scale = min(box[0] / width, box[1] / height, 1.0)
-    if scale < 1.0:
-        size = {"width": max(round(width * scale), 1), "height": max(round(height * scale), 1)}
-        image = frame.to_ndarray(format="rgb24", **size, interpolation=Interpolation.AREA)
-    else:
-        image = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
-
-
 def _open_decord(reader: VideoReader):
     """Open the file with decord and refuse it where its frames differ from the index."""
     if reader.path.is_dir():
@@ -363,8 +243,25 @@ def _open_decord(reader: VideoReader):
         raise VideoError(
             f'{reader.path}: decord counts {len(video)} frames, the file has {len(reader)}; use backend "pyav"'
         )
-    for index in np.random.default_rng(0).permutation(len(reader))[:8]:  # shuffled: that is where decord goes wrong
-        difference = np.abs(video[int(index)].asnumpy().astype(np.int16) - reader.frame(int(index)))
-        if difference.mean() > 2.0:
+    probes = _decord_probes(reader)
+    exact = {index: _blocks(frame) for index, frame in reader.iter_frames(probes)}
+    for index in np.random.default_rng(0).permutation(probes).tolist():  # shuffled: that is where decord goes wrong
+        got = _blocks(video[index].asnumpy())
+        if got.shape != exact[index].shape or np.abs(got - exact[index]).max() > DECORD_TOLERANCE:
             raise VideoError(f'{reader.path}: decord returns another picture for frame {index}; use backend "pyav"')
     return video
+
+
+def _decord_probes(reader: VideoReader) -> list[int]:
+    """Return the frames to compare: around keyframes and at the end, where decord slips, and a few anywhere; rising."""
+    numbers, count = reader.keyframe_numbers, len(reader)
+    chosen = [numbers[round(place)] for place in np.linspace(0, len(numbers) - 1, min(len(numbers), 6))]
+    probes = {keyframe + offset for keyframe in chosen for offset in range(-4, 3)} | {count - 3, count - 2, count - 1}
+    probes |= set(np.random.default_rng(1).permutation(count)[:8].tolist())
+    return sorted(index for index in probes if 0 <= index < count)
+
+
+def _blocks(frame: np.ndarray) -> np.ndarray:
+    """Return a picture's means over blocks of about 8 x 8 pixels: what remains when decoders round differently."""
+    size = (max(frame.shape[1] // 8, 1), max(frame.shape[0] // 8, 1))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX), dtype=np.int16)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from dataset.demonstration import Demonstration
 from dataset.files import write_text_atomically
+from dataset.fingerprint import size_of
 from dataset.prompts import PROMPT_VERSION
+from dataset.video import fingerprint
 from dataset.window import WindowSpec
 
 
@@ -62,12 +64,18 @@ def write_samples(
         "window": window.to_dict(),
         "num_samples": len(samples),
         "demonstrations": [
-            {"annotation": d.path, "video": d.video, "fingerprint": d.annotation.fingerprint, "task": d.annotation.task}
+            {"annotation": d.path, "video": d.video, "fingerprint": _present_form(d), "task": d.annotation.task}
             for d in demonstrations
         ],
     }
     write_text_atomically(path, "".join(json.dumps(asdict(s), ensure_ascii=False) + "\n" for s in samples))
     write_text_atomically(meta_path(path), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+
+
+def _present_form(demonstration: Demonstration) -> str:
+    """Return the fingerprint of the video in the form of this version, also where its annotation is older."""
+    stored = demonstration.annotation.fingerprint
+    return stored if size_of(stored) is not None else fingerprint(demonstration.video)
 
 
 def as_hf_dataset(samples: Sequence[VqaSample]):

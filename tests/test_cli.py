@@ -111,7 +111,7 @@ def test_a_command_that_succeeds_and_debug(tmp_path):
     result = command("dataset", DEMO / "demo.json", "--config", RECIPE, "--output", tmp_path / "s.jsonl")
     assert result.returncode == 0, result.stderr
     assert "wrote" in result.stdout
-    result = command("dataset", tmp_path / "nothing.json", "--check", "--debug")
+    result = command("dataset", tmp_path / "nothing.json", "--output", tmp_path / "s.jsonl", "--debug")
     assert result.returncode == 2 and "Traceback" in result.stderr
 
 

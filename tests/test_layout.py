@@ -14,7 +14,7 @@ ALLOWED = {
     "train": {"train", "infer", "dataset"},
 }
 ONLY_THERE = {  # libraries that one file owns
-    "av": {"dataset/video.py", "infer/overlay.py"},
+    "av": {"dataset/stream.py", "infer/overlay.py"},
     "decord": {"dataset/video.py"},
     "gradio": {"annotate/app.py"},
     "peft": {"infer/model.py", "train/lora.py"},

@@ -2,6 +2,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from material import DEMO, TASK, make_annotation
 
 from dataset.annotation import Annotation, Camera, Stage
+from dataset.fingerprint import edge_fingerprint
 from dataset.progress import label_curve
 from dataset.prompts import build_prompt, parse_answer
 from dataset.samples import (
@@ -104,6 +106,14 @@ def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path):
         write_samples(path, samples, WINDOW, [demonstration])
     read, window, tasks = read_samples(path)
     assert (read, window, tasks) == (samples, WINDOW, (TASK,))
+
+
+def test_the_description_names_the_video_in_the_present_form(demonstration, tmp_path):
+    older = replace(demonstration.annotation, fingerprint=edge_fingerprint(Path(demonstration.video)))
+    for annotation in (demonstration.annotation, older):
+        write_samples(tmp_path / "s.jsonl", [], WINDOW, [replace(demonstration, annotation=annotation)])
+        row = json.loads((tmp_path / "s.meta.json").read_text())["demonstrations"][0]
+        assert row["fingerprint"] == VideoReader(demonstration.video).fingerprint
 
 
 def test_a_damaged_line_is_named(demonstration, tmp_path):

@@ -16,13 +16,29 @@ def test_similarity_is_the_share_of_equal_bits():
     np.testing.assert_allclose(similarity_of_hashes(hashes), [1, 0.75, 1, 0])
 
 
-def test_hashes_are_those_of_the_library_up_to_the_scaling(video):
-    """Frames are scaled to 32 x 32 while they are decoded; the library would do it from the whole picture."""
+def test_hashes_are_those_of_the_library(video):
+    reader = VideoReader(video)
+    hashes = frame_hashes(reader)
+    for index, square in reader.iter_luma(32):
+        np.testing.assert_array_equal(hashes[index], imagehash.phash(Image.fromarray(square)).hash.ravel())
+
+
+def test_squeezing_while_decoding_hardly_changes_a_hash(video):
     reader = VideoReader(video)
     hashes = frame_hashes(reader)
     for index in (0, 17, 39):
         whole = imagehash.phash(Image.fromarray(reader.frame(index))).hash.ravel()
         assert np.count_nonzero(hashes[index] != whole) <= 12
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mp4"), ("gif", ".gif"), ("mjpeg", ".avi")])
+def test_brightness_is_that_of_the_frame(tmp_path, codec, suffix):
+    reader = VideoReader(write_video(tmp_path / f"v{suffix}", 5, codec, size=(100, 62)))
+    for index, square in reader.iter_luma(16):
+        grey = np.asarray(Image.fromarray(reader.frame(index)).convert("L").resize((16, 16), Image.Resampling.BOX))
+        contrast = 255 / 219 if codec == "libx264" else 1.0  # video keeps brightness between 16 and 235
+        expected = grey / contrast + (16 if codec == "libx264" else 0)
+        assert np.abs(square.astype(float) - expected).mean() < 4
 
 
 def test_a_recording_is_decoded_once_and_another_anew(video, tmp_path, monkeypatch):
@@ -34,7 +50,7 @@ def test_a_recording_is_decoded_once_and_another_anew(video, tmp_path, monkeypat
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(VideoReader, "iter_frames", refuse)
+        patched.setattr(VideoReader, "iter_luma", refuse)
         np.testing.assert_array_equal(frame_similarity(VideoReader(copy)), first)
         with pytest.raises(AssertionError, match="decoded again"):
             cached_hashes(VideoReader(write_video(tmp_path / "new.mp4", 7)))

@@ -12,7 +12,8 @@ from material import ROOT, number_of, numbered_frame, write_video
 from PIL import Image
 
 from dataset.fingerprint import edge_fingerprint
-from dataset.video import VideoError, VideoReader, _ForwardDecoder, fingerprint, has_fingerprint
+from dataset.stream import ForwardDecoder
+from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
 
 CODECS = {
     "H.264, B-frames": ("libx264", ".mp4", {"g": "12", "bf": "3"}),
@@ -91,6 +92,24 @@ def test_trim_without_encoding_leaves_an_edit_list(tmp_path, video):
     check_against_sequential_decoding(path, list(range(17, 40)))
 
 
+@pytest.mark.parametrize("skipped", [4, 10, 12])
+@pytest.mark.parametrize("name", ["H.264, B-frames", "H.264, open GOP", "HEVC, open GOP", "MPEG-2 program stream"])
+def test_recordings_that_begin_inside_a_group(tmp_path, name, skipped):
+    """What a live stream's recorder writes: packets before the first keyframe decode to nothing and are no frames."""
+    codec, _, options = CODECS[name]
+    whole, path = write_video(tmp_path / "whole.ts", 50, codec, **options), tmp_path / "cut.ts"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size and number >= skipped:
+                packet.stream = copy
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        shown = [number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert 0 < shown[0] <= 36 and shown[-1] == 49
+    check_against_sequential_decoding(path, shown)
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotated_videos_are_shown_upright(tmp_path, degrees):
     """A phone held sideways: the picture is stored turned, and the file says by how much to turn it back."""
@@ -116,13 +135,13 @@ def test_frames_keep_order_and_repeats(video):
 
 def test_every_group_of_pictures_is_decoded_once(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 60, g="10", bf="2", **{"x264-params": "scenecut=0"})
-    reader, decoded, begin = VideoReader(path), [], _ForwardDecoder._begin
+    reader, decoded, begin = VideoReader(path), [], ForwardDecoder._begin
 
     def counting_begin(self) -> None:
         begin(self)
         self._frames = (decoded.append(frame.pts) or frame for frame in self._frames)
 
-    monkeypatch.setattr(_ForwardDecoder, "_begin", counting_begin)
+    monkeypatch.setattr(ForwardDecoder, "_begin", counting_begin)
     reader.frames(np.random.default_rng(1).permutation(60))
     assert len(decoded) == len(set(decoded)) == 60
     decoded.clear()
@@ -305,7 +324,13 @@ def test_decord_gives_the_same_frames_where_it_is_right(video):
     assert reader.frame(2, fit=(48, 48)).shape == (32, 48, 3)
 
 
-@pytest.mark.parametrize("name", ["H.264 in MPEG-TS, starts at 1.4 s", "H.264, open GOP", "MPEG-4, B-frames"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "H.264 in MPEG-TS, starts at 1.4 s", "H.264 in FLV", "H.264, open GOP", "H.264, intra refresh, no keyframes",
+        "HEVC", "AV1", "MPEG-4, B-frames", "MPEG-2 program stream", "gif",
+    ],
+)  # fmt: skip
 def test_decord_is_refused_where_it_is_wrong(tmp_path, name):
     pytest.importorskip("decord", reason="decord has no wheel for this platform")
     codec, suffix, options = CODECS[name]

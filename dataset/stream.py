@@ -1,0 +1,191 @@
+"""Video streams: where the frames of a file are, and how to decode them one after the other.
+
+Knows FFmpeg through PyAV; is the only file of this package that imports it. Frame numbers, order and caching are the
+business of `video`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import Interpolation
+from PIL import Image
+
+Box = tuple[int, int]  # (width, height) in pixels
+Frame = av.VideoFrame
+
+
+class VideoError(ValueError):
+    """A video that cannot be read as asked; the message names the file, what is wrong and the remedy."""
+
+
+@dataclass(frozen=True)
+class StreamIndex:
+    """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit, the
+    rate that the file states.
+
+    A stream without times (raw H.264) is counted: `timed` is False, PTS are frame numbers, it is read from the start.
+    A cut out of a longer stream may begin with frames that nothing decodes: `whole` is False, they are left out.
+    """
+
+    pts: list[int]
+    keyframes: list[int]
+    time_base: Fraction
+    rate: Fraction | None
+    timed: bool = True
+    whole: bool = True
+
+
+class ForwardDecoder:
+    """Decodes one stream forward."""
+
+    def __init__(self, path: Path, index: StreamIndex) -> None:
+        self._path, self._timed = path, index.timed
+        self.restart()
+
+    def seek(self, pts: int) -> None:
+        if not self._timed:
+            return self.restart()
+        try:
+            self._container.seek(pts, stream=self._stream, backward=True)
+        except FFmpegError:  # a format without seeking
+            return self.restart()
+        self._begin()
+
+    def restart(self) -> None:
+        """Go back to the first frame, in a fresh container: rewinding fails in some formats."""
+        self.close()
+        self._container = _open(self._path)
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._begin()
+
+    def close(self) -> None:
+        if hasattr(self, "_container"):
+            self._container.close()
+
+    def _begin(self) -> None:
+        self._frames = self._container.decode(self._stream)
+        self._count = 0
+
+    def advance(self, pts: int) -> av.VideoFrame | None:
+        """Return the frame shown at `pts`, or None when it is not among those still to come."""
+        try:
+            for frame in self._frames:
+                at, self._count = frame.pts if self._timed else self._count, self._count + 1
+                if at is None or at < pts:
+                    continue
+                return frame if at == pts else None
+        except FFmpegError:
+            return None
+        return None
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    return av.open(str(path))
+
+
+def index_stream(path: Path) -> StreamIndex:
+    """Demux once; packets are dropped as they come, so a file of any length costs a few bytes per frame."""
+    if not path.exists():
+        raise VideoError(f"video {path}: no such file; check the path")
+    if path.stat().st_size == 0:
+        raise VideoError(f"video {path}: the file is empty; copy or record it again")
+    pts: set[int] = set()
+    keyframes: set[int] = set()
+    opening: int | None = None  # PTS of the packet that the file begins with: a keyframe, shown first, if it is whole
+    timed = whole = True
+    try:
+        with _open(path) as container:
+            if not container.streams.video:
+                raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; choose a video file")
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_discard:
+                    continue
+                if packet.pts is None:
+                    timed = False
+                    break
+                opening = packet.pts if opening is None else opening
+                whole = whole and bool(pts or packet.is_keyframe) and packet.pts >= opening
+                pts.add(packet.pts)
+                if packet.is_keyframe:
+                    keyframes.add(packet.pts)
+            if timed:
+                time_base = stream.time_base
+            rate = stream.average_rate
+        if not timed:
+            pts, keyframes, time_base = _count_frames(path)
+        elif not whole:
+            first = _first_decoded(path)
+            pts = {at for at in pts if at >= first}
+    except FFmpegError as error:
+        raise VideoError(
+            f"video {path}: cannot be decoded ({error.strerror or error}); if it plays elsewhere, re-encode it with "
+            "`ffmpeg -i IN -c:v libx264 OUT.mp4`, else record it again"
+        ) from None
+    if not pts:
+        raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
+    shown = sorted(pts)
+    return StreamIndex(shown, sorted(keyframes) or [shown[0]], time_base, rate, timed, whole)
+
+
+def _first_decoded(path: Path) -> float:
+    """Return the PTS of the first frame that a decoder gives; infinity when it gives none."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError:  # it refers to frames before the cut
+                continue
+            times = [frame.pts for frame in frames if frame.pts is not None]
+            if times:
+                return min(times)
+    return math.inf
+
+
+def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:
+    """Decode a stream without times once and number its frames; the rate is the one the stream states."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        count = sum(1 for _ in container.decode(stream))
+        if not stream.average_rate:
+            raise VideoError(f"video {path}: has neither frame times nor a rate; put it into MP4 with ffmpeg -r RATE")
+        return set(range(count)), {0}, 1 / stream.average_rate
+
+
+def _kinds(container: av.container.InputContainer) -> str:
+    return " and ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+
+
+def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
+    """Convert to RGB, scale down into the box and apply the rotation that the file asks players for (degrees, CCW)."""
+    quarter_turns = round(frame.rotation / 90) % 4
+    width, height = frame.width, frame.height
+    box = (width, height) if fit is None else fit if quarter_turns % 2 == 0 else fit[::-1]
+    scale = min(box[0] / width, box[1] / height, 1.0)
+    if scale < 1.0:
+        size = {"width": max(round(width * scale), 1), "height": max(round(height * scale), 1)}
+        image = frame.to_ndarray(format="rgb24", **size, interpolation=Interpolation.AREA)
+    else:
+        image = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def squeezed_luma(frame: av.VideoFrame, side: int) -> np.ndarray:
+    """Return the brightness of a frame, squeezed to a square; taken from the first plane where that holds it."""
+    if frame.format.name.startswith(("yuv4", "yuvj4", "nv12")) and frame.format.components[0].bits == 8:
+        plane = frame.planes[0]
+        size, stride = (plane.width, plane.height), plane.line_size
+        picture = Image.frombuffer("L", size, plane, "raw", "L", stride, 1)
+    else:
+        picture = Image.fromarray(frame.to_ndarray(format="gray"))
+    return np.asarray(picture.resize((side, side), Image.Resampling.BOX, reducing_gap=1.0))
