@@ -1,15 +1,15 @@
-// Pictures of one episode: fetched a few at a time, the wanted one first, the least recently used ones dropped.
+// Pictures of one episode: fetched a few at a time, the one to show first, the least recently used ones dropped.
 
 const KEPT_PICTURES = 400, FETCHES = 5, AHEAD = 40, BEHIND = 8;
 
 class Pictures {
-  /** @param cameras how many pictures a frame has; url(i, camera); onLoaded(i), onFailed(i, status, reason) are told. */
+  /** @param cameras how many pictures a frame has; url(i, camera); onLoaded(i, aimed at), onFailed(i, status, why) are told. */
   constructor(count, cameras, url, onLoaded, onFailed) {
     Object.assign(this, { count, cameras, url, onLoaded, onFailed });
     this.bitmaps = new Map(); // frame -> one bitmap per camera
     this.running = new Set();
     this.wanted = [];
-    this.closed = false;
+    Object.assign(this, { target: null, aimed: null, closed: false });
   }
 
   get(i) {
@@ -21,20 +21,29 @@ class Pictures {
     return bitmaps;
   }
 
-  /** Ask for frame i at once, then for those around it, more of them in the direction of travel. */
+  /** Ask for frame i, and once it is here for those around it, more of them in the direction of travel. */
   want(i, direction, stride = 1) {
+    this.target = i;
     this.wanted = [];
     for (let step = 1; step <= AHEAD; step += 1) {
       this.wanted.push(i + step * direction * stride);
       if (step <= BEHIND) this.wanted.push(i - step * direction * stride);
     }
     this.wanted = this.wanted.filter((k) => k >= 0 && k < this.count && !this.bitmaps.has(k));
-    if (!this.bitmaps.has(i) && !this.running.has(i)) this.fetch(i);
     this.pump();
   }
 
+  /** One target at a time: while a slow one is fetched the latest waits, and those in between are never asked for. */
   pump() {
-    while (!this.closed && this.running.size < FETCHES && this.wanted.length) {
+    if (this.closed) return;
+    if (!this.bitmaps.has(this.target)) {
+      if (this.aimed === null && !this.running.has(this.target)) {
+        this.aimed = this.target;
+        this.fetch(this.target);
+      }
+      return;
+    }
+    while (this.running.size < FETCHES && this.wanted.length) {
       const i = this.wanted.shift();
       if (!this.running.has(i) && !this.bitmaps.has(i)) this.fetch(i);
     }
@@ -42,6 +51,7 @@ class Pictures {
 
   async fetch(i) {
     this.running.add(i);
+    const aimed = this.aimed === i;
     let failure = null;
     try {
       const bitmaps = await Promise.all(Array.from({ length: this.cameras }, (_, camera) => this.picture(i, camera)));
@@ -56,11 +66,12 @@ class Pictures {
       failure = error;
     } finally {
       this.running.delete(i);
+      if (aimed) this.aimed = null;
     }
     if (this.closed) return;
-    if (failure) this.onFailed(i, failure.status, failure.message);
-    else this.onLoaded(i);
-    this.pump();
+    if (!failure) this.onLoaded(i, aimed);
+    else this.onFailed(i, failure.status, failure.message);
+    if (!failure || i !== this.target) this.pump();
   }
 
   async picture(i, camera) {

@@ -20,8 +20,9 @@ function step(frames) {
   go(target + frames);
 }
 
-function loaded(i) {
-  if (i === target && shown !== i) paint(i, pictures.get(i));
+/** Paint what has come when it is wanted still; while the mouse scrubs faster than frames come, also those on the way. */
+function loaded(i, aimed) {
+  if (shown !== i && (i === target || (aimed && dragging()))) paint(i, pictures.get(i));
   else if (track.zoomed) drawSoon();
 }
 
