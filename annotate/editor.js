@@ -3,6 +3,7 @@
 
 let preview = null; // stages while a boundary is dragged
 let proposals = [];
+let queue = []; // { id, name, status } of every episode
 let troubled = false; // the last save did not succeed
 
 const episode = new Episode(server, isAlive, {
@@ -242,7 +243,8 @@ function renderNotes() {
   root.dataset.finished = episode.doc ? String(!missing && !episode.dirty) : "";
 }
 
-function renderQueue(queue) {
+function renderQueue(rows) {
+  queue = rows;
   const picker = $("episode");
   const signs = { new: "○", draft: "◐", labelled: "●" };
   while (picker.options.length > queue.length) picker.lastChild.remove();

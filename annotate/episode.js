@@ -37,8 +37,8 @@ class Episode {
     }
   }
 
+  /** Show another episode; what the one before could not save stays in this browser until it is opened again. */
   async open(id) {
-    if (this.doc) await this.flush();
     clearTimeout(this.timer);
     const reply = await this.callSurely("open_episode", { id });
     Object.assign(this, { id: reply.id, doc: null, info: null, undoSteps: [], redoSteps: [], dirty: false, tag: null });

@@ -7,6 +7,9 @@ async function flush() {
 
 async function open(id) {
   pause();
+  const saved = !episode.doc || (await flush());
+  if (episode.conflicted) return renderQueue(queue); // the question about this episode comes first
+  const left = saved ? "" : `not saved: the last changes of ${episode.info.name}; this browser keeps them, open it again to save them`;
   root.dataset.ready = "";
   document.activeElement?.blur();
   pictures?.close();
@@ -31,7 +34,7 @@ async function open(id) {
     track.reset(1);
     return render();
   }
-  say("");
+  say(left, !saved);
   const { info } = episode;
   track.reset(info.num_frames);
   $("track").setAttribute("aria-valuemax", info.num_frames - 1);
@@ -79,19 +82,19 @@ async function watchScan(id) {
   }
 }
 
+const placeInQueue = () => queue.findIndex(({ id }) => id === episode.id);
+
 async function turnTo(sign) {
-  const options = [...$("episode").options].map((option) => option.value);
-  const next = options[options.indexOf(episode.id) + sign];
-  if (next) await open(next);
+  const next = queue[placeInQueue() + sign];
+  if (next) await open(next.id);
   else say(sign > 0 ? "this is the last episode" : "this is the first episode", true);
 }
 
 async function toUnlabelled() {
-  if (episode.doc) await flush();
-  const options = [...$("episode").options];
-  const here = options.findIndex((option) => option.value === episode.id);
-  const waiting = [...options.slice(here + 1), ...options.slice(0, here)].find((option) => !option.textContent.endsWith("labelled"));
-  if (waiting) await open(waiting.value);
+  if (episode.doc) await flush(); // the list then knows about this one
+  const here = placeInQueue();
+  const waiting = [...queue.slice(here + 1), ...queue.slice(0, here)].find(({ status }) => status !== "labelled");
+  if (waiting) await open(waiting.id);
   else say("no other episode waits to be labelled");
 }
 

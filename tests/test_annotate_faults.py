@@ -101,6 +101,22 @@ def test_two_tabs_conflict_and_both_versions_are_kept(server, open_editor, keep_
     assert state(draft_of(server)) == (theirs if keep_mine else mine)  # Undo brings the other one back
 
 
+def test_a_conflict_is_settled_before_another_episode_opens(video, tmp_path, open_editor):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(video, tmp_path / name)
+    with serving("--video", tmp_path, "--task", TASK) as server:
+        first, second = open_editor(server), open_editor(server)
+        here = second.data("ready")
+        first.mark(9, "of the first tab")
+        second.page.fill("#task", "of the second tab")
+        second.page.select_option("#episode", index=1)
+        second.wait("save", "conflict")
+        second.page.click("#keep-mine")
+        second.wait("save", "saved")
+        assert second.value("episode") == second.data("ready") == here
+        assert json.loads((tmp_path / "a.json.draft").read_text())["task"] == "of the second tab"
+
+
 def test_a_full_disk_is_said_and_retried(server, open_editor):
     editor = open_editor(server)
     editor.mark(9, "reach")
