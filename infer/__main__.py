@@ -81,10 +81,14 @@ def main(arguments: argparse.Namespace) -> None:
 
     options = {key: value for key, value in vars(arguments).items() if key != "debug"}
     records = infer_progress_from_video(**options)
-    unparsed = sum(record["parsed_progress"] is None for record in records)
+    unparsed = [record for record in records if record["parsed_progress"] is None]
+    forced = sum(record["progress_source"] == "forced" for record in unparsed)
     print(f"wrote {len(records)} predictions to {arguments.output_path}; last progress: {records[-1]['progress']}")
     if unparsed:
-        print(f"warning: {unparsed} of {len(records)} answers held no percentage (see model_output)")
+        print(
+            f"warning: {len(unparsed)} of {len(records)} answers held no percentage (see model_output); in {forced} of "
+            'them, which ran past --max_new_tokens, the model was made to fill in the tag (progress_source "forced")'
+        )
 
 
 if __name__ == "__main__":

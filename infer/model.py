@@ -9,6 +9,7 @@ windows are put together from it (`mm_encoder_outputs` of transformers).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class ProgressModel:
             options |= _four_bits(device, dtype)
         model, tokenizer, image_processor = _load_base(base_name, options, min_pixels, max_pixels)
         if not load_in_4bit:  # bitsandbytes has put it on the GPU already
-            model.to(device)
+            _move(model, device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if use_lora:
             loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
@@ -183,12 +184,14 @@ class ProgressModel:
                 "pass base_model if it is the same model under another name"
             )
         refuse_vision_adapter(folder)
-        if self.has_adapter:
-            self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
-        else:
-            from peft import PeftModel
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by its old name
+            if self.has_adapter:
+                self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
+            else:
+                from peft import PeftModel
 
-            self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
+                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
         self.model.eval()
         self.adapters[name] = config
         self.set_adapter(name)
@@ -424,6 +427,13 @@ def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | 
         trained = getattr(config, name)
         if asked is not None and trained is not None and asked != trained:
             raise ModelError(f"adapter {folder} was trained with {name} {trained}, not {asked}; leave {name} out")
+
+
+def _move(model: Any, device: str) -> None:
+    try:
+        model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch raises either, by device
+        raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
 
 
 def _best_device() -> str:

@@ -86,23 +86,35 @@ def evaluate(model, demonstrations: Sequence[Demonstration], max_sampled_frames:
                     )  # fmt: skip
                 predictions[name] = passes[False]
                 values[name] = _values(passes[False])
-                blocks[name] = metric_block(labels, values[name], _values(passes[True]))
+                parsed = [prediction.parsed_progress is not None for prediction in (*passes[False], *passes[True])]
+                blocks[name] = metric_block(labels, values[name], _values(passes[True]), parsed)
             yield EpisodeResult(demonstration, frames, labels, predictions, values, blocks)
 
 
-def metric_block(labels: np.ndarray, forward: np.ndarray, backward: np.ndarray) -> dict[str, float | None]:
-    """Return all metrics of one episode; `backward` holds the reversed playback's percentages in its own order."""
+def metric_block(
+    labels: np.ndarray, forward: np.ndarray, backward: np.ndarray, parsed: Sequence[bool] | None = None
+) -> dict[str, float | None]:
+    """Return all metrics of one episode.
+
+    Args:
+        labels: Percent per frame, forward.
+        forward, backward: The percentages of both playbacks, each in its own order; nan for none.
+        parsed: Per answer of both playbacks whether its text said the percentage; by default wherever there is one. An
+            answer that ran past its budget has one that its text does not say (`infer.digits`).
+    """
     return {
         "voc": metrics.voc(labels, forward),
         "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], backward),
         "mae": metrics.mae(labels, forward),
         "final": metrics.final(forward),
-        "parse_rate": metrics.parse_rate(np.concatenate([forward, backward])),
+        "parse_rate": metrics.parse_rate(
+            np.concatenate([forward, backward]) if parsed is None else np.where(parsed, 0.0, np.nan)
+        ),
     }
 
 
 def _values(predictions: Sequence[Prediction]) -> np.ndarray:
-    return np.array([np.nan if p.parsed_progress is None else p.parsed_progress for p in predictions])
+    return np.array([np.nan if p.progress is None else p.progress for p in predictions])
 
 
 def summarise(results: Sequence[EpisodeResult], train: dict[str, Any], seconds_total: float) -> dict[str, Any]:

@@ -22,9 +22,8 @@ MAX_IMAGES = 64  # frames in one window
 EPILOG = """\
 examples:
   python -m infer.vllm --model_path runs/oneshot/adapter --use_lora
-  python -m infer.vllm --model_path ce-amtic/ProcVLM-2B --port 8100 -- --gpu-memory-utilization 0.8
+  python -m infer.vllm --model_path ce-amtic/ProcVLM-2B --port 8100 --vllm_args="--gpu-memory-utilization 0.8"
 then: python -m infer --engine vllm --model_path (the same) ...
-What follows "--" goes to vLLM as it is.
 """
 
 
@@ -53,10 +52,15 @@ def server_command(
             pixels = ["--mm-processor-kwargs", json.dumps(size)]
     elif is_adapter(model_path):
         raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
+    from infer.model import resolve_model_name, split_revision
+
+    name, revision = split_revision(base)
+    pinned = ["--revision", revision] if revision else []
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
     return [
-        python, "-m", "vllm.entrypoints.openai.api_server", "--model", _resolve(base), "--served-model-name", "base",
-        *lora, *images, *pixels, "--dtype", dtype, "--host", host, "--port", str(port), *extra,
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", resolve_model_name(name),
+        *pinned, "--served-model-name", "base", *lora, *images, *pixels, "--dtype", dtype, "--host", host,
+        "--port", str(port), *extra,
     ]  # fmt: skip
 
 
@@ -66,12 +70,6 @@ def _vllm_rank(rank: int) -> int:
         if rank <= known:
             return known
     raise ModelError(f"the adapter has rank {rank}; vLLM takes at most 512")
-
-
-def _resolve(name: str) -> str:
-    """Return a relative folder of this checkout as a path that vLLM finds; other names as they are."""
-    in_checkout = Path(__file__).parents[1] / name
-    return str(in_checkout) if not Path(name).exists() and in_checkout.is_dir() else name
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -87,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; this machine only by default")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("extra", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--vllm_args", default="", help="more of vLLM's own arguments, in one string")
     return parser
 
 
@@ -100,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
         )
     command = server_command(
         arguments.model_path, arguments.use_lora, arguments.base_model, arguments.python, arguments.host,
-        arguments.port, arguments.torch_dtype, tuple(arguments.extra),
+        arguments.port, arguments.torch_dtype, tuple(shlex.split(arguments.vllm_args)),
     )  # fmt: skip
     print(shlex.join(command), flush=True)
     os.execvp(command[0], command)

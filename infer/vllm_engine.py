@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from tqdm import tqdm
 from dataset.prompts import build_prompt
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, window_indices
-from infer.adapter import ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
 from infer.decode import written_answer
 from infer.errors import ModelError
 from infer.model import load_image_processor
@@ -70,6 +71,8 @@ class VllmEngine:
             refuse_vision_adapter(model_path)
         elif is_adapter(model_path):
             raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
+        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model
+            self.progress_config = ProgressConfig.read(model_path)
         config = self.progress_config
         self._processor = load_image_processor(
             base, config.min_pixels if config else None, config.max_pixels if config else None

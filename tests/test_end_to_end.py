@@ -106,7 +106,7 @@ def test_cli_report_and_overlay_show_the_same_numbers(run):
     assert [r["model_output"] for r in again] == [r["model_output"] for r in records]
     report = json.loads((run / "report.json").read_text())
     episode = next(e for e in report["episodes"] if e["episode"] == "success_1")
-    assert episode["adapter"]["final"] == records[-1]["parsed_progress"]
+    assert episode["adapter"]["final"] == records[-1]["progress"]
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_report_has_the_promised_keys_and_consistent_numbers(run):
     for episode in report["episodes"]:
         records = read_records(run / "predictions" / f"{episode['episode']}.adapter.jsonl")
         labels = np.array(demonstrations[episode["episode"]].annotation.measured_progress)
-        values = [np.nan if r["parsed_progress"] is None else r["parsed_progress"] for r in records]
+        values = [np.nan if r["progress"] is None else r["progress"] for r in records]
         expected = voc(labels[[r["frame_index"] for r in records]], values)
         assert episode["adapter"]["voc"] == (None if expected is None else pytest.approx(expected, abs=1e-4))
 

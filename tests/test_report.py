@@ -48,6 +48,13 @@ def test_metric_block_by_hand():
     assert block["parse_rate"] == pytest.approx(5 / 6)
 
 
+def test_the_parse_rate_counts_before_a_tag_was_filled_in():
+    block = metric_block(
+        np.array([0.0, 50.0]), np.array([10.0, 40.0]), np.array([40.0, 10.0]), [True, False, True, True]
+    )
+    assert block["parse_rate"] == 0.75 and block["mae"] == 10.0
+
+
 def test_summary_separates_outcomes_and_leaves_the_undefined_null(results):
     report = summarise(results, TRAIN, 61.25)
     assert report["successes"]["base"]["voc"] is None

@@ -324,7 +324,13 @@ def test_decord_gives_the_same_frames_where_it_is_right(video):
     assert reader.frame(2, fit=(48, 48)).shape == (32, 48, 3)
 
 
-@pytest.mark.parametrize("name", ["H.264 in MPEG-TS, starts at 1.4 s", "H.264, open GOP", "MPEG-4, B-frames"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "H.264 in MPEG-TS, starts at 1.4 s", "H.264 in FLV", "H.264, open GOP", "H.264, intra refresh, no keyframes",
+        "HEVC", "AV1", "MPEG-4, B-frames", "MPEG-2 program stream", "gif",
+    ],
+)  # fmt: skip
 def test_decord_is_refused_where_it_is_wrong(tmp_path, name):
     pytest.importorskip("decord", reason="decord has no wheel for this platform")
     codec, suffix, options = CODECS[name]

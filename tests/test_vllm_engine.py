@@ -105,7 +105,7 @@ def vllm(tmp_path):
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "infer.vllm", "--model_path", adapter, "--use_lora", "--python", python, "--port",
-        str(port), "--torch_dtype", "float32", "--", "--max-model-len", "1024", "--enforce-eager",
+        str(port), "--torch_dtype", "float32", "--vllm_args=--max-model-len 1024 --enforce-eager",
     ]  # fmt: skip
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with (tmp_path / "log").open("w") as log:
