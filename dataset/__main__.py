@@ -14,6 +14,7 @@ from dataset.budget import read_token_budget
 from dataset.check import Finding, check_files
 from dataset.cli import run_command
 from dataset.conversations import write_conversations
+from dataset.demonstration import read_demonstrations, update_video_paths
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
 from dataset.samples import build_sample_set, write_samples
@@ -43,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", help="recipe whose `data` section is used; without it the defaults")
     parser.add_argument("--videos", action="append", default=[], help="folder in which moved videos are looked for")
+    parser.add_argument("--update_videos", action="store_true", help="record where moved videos were found")
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--output", help="JSONL file of samples to write; replaced if it exists")
@@ -60,6 +62,11 @@ def main(arguments: argparse.Namespace) -> int:
     if not paths:
         raise ValueError("no annotations were given; name at least one annotation file")
     budget = read_token_budget(load_document(arguments.config))
+    if arguments.update_videos:
+        for demonstration in read_demonstrations(paths, arguments.videos):
+            if demonstration.moved:
+                update_video_paths(demonstration)
+                print(f"{demonstration.path}: its video is {demonstration.video}, recorded")
     demonstrations, findings = check_files(paths, arguments.videos, data.labels, data.window, budget)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors and not arguments.check:

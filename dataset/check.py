@@ -22,7 +22,7 @@ from dataset.progress import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
 from dataset.similarity import cached_hashes, longest_still_run
-from dataset.video import VideoReader
+from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec
 
 SHORT_STAGE_FRAMES = 3
@@ -83,7 +83,9 @@ def check_files(
         except AnnotationError as error:
             findings += [_from_problem(str(path), problem.place, problem.message) for problem in error.problems]
         except ValueError as error:
-            findings.append(Finding("error", str(path), _without_name(str(error), path), field="video"))
+            field = "video" if isinstance(error, VideoError) else None
+            message = str(error).removeprefix(f"annotation {path}: ")
+            findings.append(Finding("error", str(path), message, field=field))
     return demonstrations, findings + check_demonstrations(
         demonstrations, labels=labels, window=window, budget=budget, pixels=True
     )
@@ -127,8 +129,8 @@ def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Find
     last, tail = len(annotation.stages), annotation.num_frames - annotation.last_stage_end
     if demonstration.moved:
         warn(
-            f"its video was found by content as {demonstration.video}, not as {annotation.video}; save it again to "
-            "record the new place",
+            f"its video was found by content as {demonstration.video}, not as {annotation.video}; add "
+            "--update_videos to record the new place",
             field="video",
         )
     if annotation.success and tail < 1:
@@ -160,7 +162,8 @@ def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Find
         )
     if not annotation.success and annotation.measured_progress is None and tail > 0:
         warn(
-            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; is that so?",
+            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; "
+            "change final_progress if they show another state",
             field="final_progress",
         )
     return findings
@@ -202,7 +205,7 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
                 next(number for number, stage in _numbered(annotation.stages) if _plain(stage.subtask) == text),
                 "subtask",
             )
-    if len(annotation.kept_stages) == 1:
+    if annotation.success and len(annotation.kept_stages) == 1:
         warn("there is one stage only; two or more give a far better curve", 1)
     return findings
 
@@ -282,10 +285,6 @@ def _from_problem(path: str, place: str, message: str) -> Finding:
     match = re.match(r"stages\[(\d+)\](?:\.(\w+))?", place)
     stage, field = (int(match.group(1)) + 1, match.group(2)) if match else (None, place or None)
     return Finding("error", path, message, stage, field)
-
-
-def _without_name(message: str, path: str | Path) -> str:
-    return message.removeprefix(f"annotation {path}: ")
 
 
 def _numbered(stages: Sequence[Stage]) -> list[tuple[int, Stage]]:

@@ -5,11 +5,12 @@ Knows annotation files, folders and fingerprints; does not know labels or sample
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset.annotation import MAIN_CAMERA, Annotation, read_annotation, resolve_video
+from dataset.annotation import MAIN_CAMERA, Annotation, read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
 from dataset.image_folder import is_image_folder
 from dataset.video import VideoError, VideoReader, has_fingerprint
@@ -26,7 +27,7 @@ class Demonstration:
         annotation: What it says.
         video: Path of the video, seen from the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
-        moved: Whether the video was found by its content, elsewhere than recorded.
+        moved: Whether a video was found by its content, elsewhere than recorded.
     """
 
     path: str
@@ -78,7 +79,7 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
-    cameras = []
+    moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
         found = _find_video(path, recorded, camera.fingerprint, annotation.num_frames, folders)
@@ -87,10 +88,26 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
                 f'annotation {path}: camera "{camera.name}" has {len(VideoReader(found))} frames, the main video '
                 f"{annotation.num_frames}; cameras of one episode share their frame numbers, cut both alike"
             )
+        moved = moved or found != recorded
         cameras.append(str(found))
-    return Demonstration(
-        str(path), annotation, str(video), tuple(cameras), moved=video != resolve_video(path, annotation)
+    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
+
+
+def update_video_paths(demonstration: Demonstration) -> Demonstration:
+    """Write the places where its videos were found into the annotation file; returns the demonstration as it is now."""
+    folder = Path(demonstration.path).absolute().parent
+
+    def seen_from_there(video: str) -> str:
+        return Path(os.path.relpath(Path(video).absolute(), folder)).as_posix()
+
+    annotation = demonstration.annotation
+    cameras = (
+        replace(camera, video=seen_from_there(video))
+        for camera, video in zip(annotation.cameras, demonstration.cameras, strict=True)
     )
+    annotation = replace(annotation, video=seen_from_there(demonstration.video), cameras=tuple(cameras))
+    write_annotation(demonstration.path, annotation)
+    return replace(demonstration, annotation=annotation, moved=False)
 
 
 def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: int, folders: Sequence[Path]) -> Path:

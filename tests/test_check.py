@@ -140,7 +140,9 @@ def test_frames_that_look_alike(still_video, tmp_path):
     annotation = make_annotation(still_video, 10, 50)
     write_annotation(tmp_path / "a.json", replace(annotation, video=str(still_video)))
     _, (finding,) = check_files([tmp_path / "a.json"])
-    assert "frames 20 to 44 look alike (2.5 s), but their labels rise by 37.5 points" in finding.message  # 62.5 * 24 / 40
+    assert (
+        "frames 20 to 44 look alike (2.5 s), but their labels rise by 37.5 points" in finding.message
+    )  # 62.5 * 24 / 40
     assert finding.stage == 2
     failed = replace(annotation, video=str(still_video), success=False, final_progress=0.0)
     write_annotation(tmp_path / "a.json", failed)
@@ -193,7 +195,7 @@ def test_files_that_cannot_be_used_are_errors_with_their_place(annotation_path, 
     assert [(f.level, Path(f.where).name, f.stage, f.field) for f in found] == [
         ("error", "long.json", None, "fps"),
         ("error", "long.json", 2, "end"),
-        ("error", "none.json", None, "video"),
+        ("error", "none.json", None, None),
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from material import write_video
 
 from dataset.annotation import Camera, read_annotation, write_annotation
-from dataset.demonstration import read_demonstration, read_demonstrations
+from dataset.demonstration import read_demonstration, read_demonstrations, update_video_paths
 from dataset.fingerprint import edge_fingerprint
 from dataset.video import VideoError, VideoReader, fingerprint
 
@@ -32,6 +32,19 @@ def test_a_video_that_moved_or_was_renamed_is_found_by_its_content(annotation_pa
     assert (demonstration.video, demonstration.moved) == (str(moved), True)
     video.write_bytes((tmp_path / "another.mp4").read_bytes())  # another file has taken its name
     assert read_demonstration(annotation_path).video == str(moved)
+
+
+def test_the_new_place_can_be_recorded(annotation_path, tmp_path):
+    wrist = write_video(tmp_path / "wrist.mp4", 40, "mpeg4")
+    annotation = replace(read_annotation(annotation_path), cameras=(Camera("wrist", "wrist.mp4", fingerprint(wrist)),))
+    write_annotation(annotation_path, annotation)
+    (tmp_path / "raw").mkdir()
+    annotation_path.with_suffix(".mp4").rename(tmp_path / "raw" / "a.mp4")
+    wrist.rename(tmp_path / "raw" / "b.mp4")
+    updated = update_video_paths(read_demonstration(annotation_path))
+    assert (updated.annotation.video, updated.annotation.cameras[0].video) == ("raw/a.mp4", "raw/b.mp4")
+    assert read_demonstration(annotation_path) == updated
+    assert not updated.moved
 
 
 def test_a_moved_video_is_looked_for_where_one_says(annotation_path, tmp_path_factory):
