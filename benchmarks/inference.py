@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path recipes/nano/model --windows 512
     OMP_NUM_THREADS=1 python -m benchmarks.inference --model_path runs/demo/adapter --use_lora
+    OMP_NUM_THREADS=1 python -m benchmarks.inference --shape 2b --live 3 --max_new_tokens 24 --pixels 96
 
 Both sides read the same frames, use the same batch size and run in turns in one process. Prints Markdown.
 """
@@ -18,7 +19,8 @@ from benchmarks.naive import naive_answers
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
-from infer.model import ProgressModel
+from infer.greedy import greedy_answers
+from infer.model import FrameFeatures, ProgressModel
 from infer.predict import EncodedVideo, choose_window, predict_video
 from infer.stream import ProgressStream
 from infer.videos import find_videos
@@ -37,12 +39,50 @@ def main() -> None:
     parser.add_argument("--live", type=int, default=60, help="windows of the live stream; 0 leaves it out")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--max_new_tokens", type=int, default=256)
+    parser.add_argument("--shape", choices=("2b",), help="Qwen3-VL-2B's shape with random weights: a live stream only")
+    parser.add_argument("--pixels", type=int, default=512, help="side of an image, with --shape 2b")
     arguments = parser.parse_args()
+    if arguments.shape == "2b":
+        random_weights(arguments)
+        return
     model = ProgressModel.load(arguments.model_path, arguments.use_lora)
     print(f"{arguments.model_path}, {model.device}, {model.base.dtype}, {torch.get_num_threads()} torch threads\n")
     batches(model, arguments)
     if arguments.live:
         live(model, arguments)
+
+
+def random_weights(arguments: argparse.Namespace) -> None:
+    """One stream through a large model: answers fill their budget, the one before is the draft."""
+    from benchmarks.train_speed import random_2b
+    from train.recipe import read_recipe
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = random_2b(read_recipe("recipes/nano.yaml", ["data.annotations=[x]"]), device, arguments.pixels)
+    model.end_token_id = -1  # fixed-length answers
+    window, prompt = choose_window(model), build_prompt(arguments.task)
+    reader = VideoReader(find_videos(arguments.videos)[0])
+    indices = range(30, 30 + arguments.live)
+    shown = [window_indices(window, t, reader.fps) for t in indices]
+    pictures = dict(reader.iter_frames({i for window_frames in shown for i in window_frames}))
+    features: dict[int, FrameFeatures] = {}
+    known: list[list[int]] = []
+    print(f"Qwen3-VL-2B's shape, {device}, {model.base.dtype}, images of {arguments.pixels} pixels a side\n")
+    print("| window | naive s | infer s | steps | tokens equal |\n|---|---|---|---|---|")
+    for number, frames in enumerate(shown):
+        started = time.perf_counter()
+        for i in frames:
+            if i not in features:
+                features[i] = model.encode_frames(pictures[i][None])[0]
+        row = [features[i] for i in frames]
+        (answer,) = greedy_answers(model, [row], [prompt], arguments.max_new_tokens, [known])
+        ours = time.perf_counter() - started
+        known = [answer.tokens, *known][:4]
+        started = time.perf_counter()
+        (text,) = naive_answers(model, [[pictures[i] for i in frames]], prompt, arguments.max_new_tokens)
+        naive = time.perf_counter() - started
+        same = model.tokenizer.decode(answer.tokens, skip_special_tokens=True) == text
+        print(f"| {number} | {naive:.1f} | {ours:.1f} | {answer.steps} | {'yes' if same else 'no'} |", flush=True)
 
 
 def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:

@@ -156,22 +156,31 @@ def build_samples(
     # Two streams, so that asking for a further kind of sample leaves the others as they were.
     rng = np.random.default_rng([sampling.seed, annotation.num_frames])
     extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
+    asked = _frames_to_ask(annotation, sampling)
+    answers = {t: _answer(annotation, float(curve[t]), t) for t in set(asked)}
+    episode, prompt = demonstration.episode, build_prompt(annotation.task)
+
+    def sample(t: int, direction: str) -> VqaSample:
+        window_frames = _window(annotation, t, direction, window, sampling, extra_rng)
+        video, progress = demonstration.video, float(curve[t])
+        return VqaSample(video, episode, t, window_frames, prompt, answers[t], progress, direction)
+
     samples = []
-    for t in _frames_to_ask(annotation, sampling):
-        samples.append(_sample(demonstration, curve, t, "forward", window, sampling, extra_rng))
+    for t in asked:
+        samples.append(sample(t, "forward"))
         for direction, share in (("single", sampling.single_frame_share), ("reversed", sampling.reversed_share)):
             if rng.random() < share:
-                samples.append(_sample(demonstration, curve, t, direction, window, sampling, extra_rng))
+                samples.append(sample(t, direction))
         for direction, share in (
             ("held", sampling.held_share),
             ("rewind", sampling.rewind_share),
             ("speed", sampling.speed_share),
         ):
             if extra_rng.random() < share:
-                samples.append(_sample(demonstration, curve, t, direction, window, sampling, extra_rng))
+                samples.append(sample(t, direction))
         if extra_rng.random() < sampling.wrong_task_share:
-            sample = _sample(demonstration, curve, t, "forward", window, sampling, extra_rng)
-            samples.append(_about_another_task(sample, wrong_tasks[extra_rng.integers(len(wrong_tasks))]))
+            task = wrong_tasks[extra_rng.integers(len(wrong_tasks))]
+            samples.append(_about_another_task(sample(t, "forward"), task))
     if sampling.cameras == "all":
         videos = demonstration.views.values()
         return [replace(sample, video=video) for sample in samples for video in videos]
@@ -200,29 +209,10 @@ def _balanced(annotation: Annotation, asked: list[int]) -> list[int]:
     return [frames[k * len(frames) // share] for frames in by_stage for k in range(share)]
 
 
-def _sample(
-    demonstration: Demonstration,
-    curve: np.ndarray,
-    t: int,
-    direction: str,
-    window: WindowSpec,
-    sampling: SamplingSpec,
-    rng: np.random.Generator,
-) -> VqaSample:
-    annotation = demonstration.annotation
-    progress = float(curve[t])
+def _answer(annotation: Annotation, progress: float, t: int) -> str:
+    """Return the answer to learn at frame `t`: only a success at 100 % is done, all else has steps left."""
     finished = annotation.success and progress == 100.0
-    remaining = () if finished else remaining_subtasks(annotation, t)
-    return VqaSample(
-        video=demonstration.video,
-        episode=demonstration.episode,
-        frame_index=t,
-        window_frame_indices=_window(annotation, t, direction, window, sampling, rng),
-        prompt=build_prompt(annotation.task),
-        completion=build_completion(progress, remaining, annotation.reason),
-        progress=progress,
-        direction=direction,
-    )
+    return build_completion(progress, () if finished else remaining_subtasks(annotation, t), annotation.reason)
 
 
 def _window(

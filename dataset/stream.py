@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import Interpolation
 from PIL import Image
 
@@ -62,7 +63,7 @@ class ForwardDecoder:
         """Go back to the first frame, in a fresh container: rewinding fails in some formats."""
         self.close()
         self._container = _open(self._path)
-        self._stream = self._container.streams.video[0]
+        self._stream = _pictures(self._container)
         self._stream.thread_type = "AUTO"
         self._begin()
 
@@ -103,9 +104,9 @@ def index_stream(path: Path) -> StreamIndex:
     timed = whole = True
     try:
         with _open(path) as container:
-            if not container.streams.video:
+            if not any(map(_is_recording, container.streams.video)):
                 raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; choose a video file")
-            stream = container.streams.video[0]
+            stream = _pictures(container)
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
                     continue
@@ -139,7 +140,7 @@ def index_stream(path: Path) -> StreamIndex:
 def _first_decoded(path: Path) -> float:
     """Return the PTS of the first frame that a decoder gives; infinity when it gives none."""
     with _open(path) as container:
-        stream = container.streams.video[0]
+        stream = _pictures(container)
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
@@ -154,7 +155,7 @@ def _first_decoded(path: Path) -> float:
 def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:
     """Decode a stream without times once and number its frames; the rate is the one the stream states."""
     with _open(path) as container:
-        stream = container.streams.video[0]
+        stream = _pictures(container)
         stream.thread_type = "AUTO"
         count = sum(1 for _ in container.decode(stream))
         if not stream.average_rate:
@@ -162,8 +163,18 @@ def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:
         return set(range(count)), {0}, 1 / stream.average_rate
 
 
+def _pictures(container: av.container.InputContainer) -> av.VideoStream:
+    """Return the first video stream that is a recording."""
+    return next(filter(_is_recording, container.streams.video))
+
+
+def _is_recording(stream: av.VideoStream) -> bool:
+    return not stream.disposition & Disposition.attached_pic  # cover art is a stream of one picture
+
+
 def _kinds(container: av.container.InputContainer) -> str:
-    return " and ".join(sorted({stream.type for stream in container.streams})) or "no streams"
+    kinds = {"cover art" if stream.type == "video" else stream.type for stream in container.streams}
+    return " and ".join(sorted(kinds)) or "no streams"
 
 
 def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -22,6 +23,7 @@ from infer.records import DEFAULT_MAX_NEW_TOKENS, ProgressSource
 
 Readout = Literal["text", "expected"]
 _TAG = "<progress>"
+_digit_tokens = lru_cache(maxsize=4)(DigitTokens)  # it looks at the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _read(
     best_only = decoding.readout == "text"
     with _tree_attention(model):
         batch = Continuation(model, [windows[n] for n in numbers], [prompts[n] for n in numbers])
-        readings: list[Reading] = read_digits(batch, openings, _digit_tokens(model), best_only)
+        readings: list[Reading] = read_digits(batch, openings, _digit_tokens(model.tokenizer), best_only)
     for number, reading in zip(numbers, readings, strict=True):
         old = answers[number]
         std = None if best_only else round(reading.std, 4)
@@ -166,12 +168,6 @@ def _opening(model: ProgressModel, tokens: Sequence[int]) -> list[int]:
             return list(tokens[:low])
     kept = [token for token in tokens if token != model.end_token_id]
     return kept + model.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
-
-
-def _digit_tokens(model: ProgressModel) -> DigitTokens:
-    if not hasattr(model, "_digit_tokens"):
-        model._digit_tokens = DigitTokens(model.tokenizer)
-    return model._digit_tokens
 
 
 @contextmanager

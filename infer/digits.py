@@ -17,7 +17,7 @@ import torch
 
 from infer.continuation import Continuation
 from infer.errors import ModelError
-from infer.greedy import not_a_number
+from infer.greedy import logits_at_once, not_a_number
 
 MIN_MASS = 1e-3  # branches less likely than this are left out, and the rest is normalised
 MOST_BRANCHES = 64  # per place and answer
@@ -56,9 +56,10 @@ class DigitTokens:
 
     def class_scores(self, logits: torch.Tensor) -> np.ndarray:
         """Return the log-probability of each of `_CLASSES`, float64, shape (nodes, 12), from (nodes, vocabulary)."""
-        scores = logits.double().log_softmax(-1).cpu()
-        ending = scores[:, self.ending].logsumexp(-1, keepdim=True)
-        return torch.cat([scores[:, self.spelling], ending], dim=1).numpy()
+        logits = logits.float()
+        total = logits.logsumexp(-1, keepdim=True)
+        ending = logits[:, self.ending].logsumexp(-1, keepdim=True)
+        return (torch.cat([logits[:, self.spelling], ending], dim=1) - total).cpu().double().numpy()
 
 
 def allowed_after(text: str) -> list[int]:
@@ -143,10 +144,10 @@ def read_digits(
     trees = [_Tree() for _ in openings]
     columns, depth = 0, 0  # tree nodes per row that are in the cache
     while True:
-        logits = model.base.lm_head(states)
-        if not logits.max(-1).values.isfinite().all():
+        parts = [tokens.class_scores(model.base.lm_head(part)) for part in states.split(logits_at_once(model))]
+        if not all(np.isfinite(part).all() for part in parts):
             raise ModelError(not_a_number(model))
-        scores = iter(tokens.class_scores(logits))
+        scores = iter(np.concatenate(parts))
         for tree in trees:
             if tree.growing:
                 tree.grow(np.stack([next(scores) for _ in tree.growing]), best_only)

@@ -143,12 +143,17 @@ def _extend(answer: GreedyAnswer, new: list[int], end_token_id: int) -> None:
 def _choices(model: ProgressModel, hidden: Sequence[torch.Tensor]) -> list[list[int]]:
     """Return per row the likeliest next token at each of its hidden states."""
     flat = torch.cat(list(hidden))
-    size = max(1, LOGITS_AT_ONCE // model.base.config.text_config.vocab_size)
-    best, tokens = zip(*(model.base.lm_head(part).max(-1) for part in flat.split(size)), strict=True)
+    parts = flat.split(logits_at_once(model))
+    best, tokens = zip(*(model.base.lm_head(part).max(-1) for part in parts), strict=True)
     if not torch.cat(best).isfinite().all():
         raise ModelError(not_a_number(model))
     chosen = iter(torch.cat(tokens).tolist())
     return [[next(chosen) for _ in range(len(states))] for states in hidden]
+
+
+def logits_at_once(model: ProgressModel) -> int:
+    """Return for how many tokens logits may be in memory together."""
+    return max(1, LOGITS_AT_ONCE // model.base.config.text_config.vocab_size)
 
 
 def not_a_number(model: ProgressModel) -> str:

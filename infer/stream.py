@@ -21,8 +21,7 @@ from infer.decode import Decoding, Readout, decode_windows
 from infer.model import FrameFeatures, ProgressModel
 from infer.predict import OnUnparsed, choose_window, make_prediction
 from infer.records import DEFAULT_MAX_NEW_TOKENS, Prediction
-
-KNOWN_ANSWERS = 4  # distinct answers that are kept as drafts
+from infer.schedule import AnswerMemory
 
 
 class ProgressStream:
@@ -52,19 +51,19 @@ class ProgressStream:
     ) -> None:
         if not task.strip():
             raise ValueError("the task text is empty; say what the robot shall do")
-        self.model, self.prompt, self.adapter, self.fps = model, build_prompt(task), adapter, fps
+        self.model, self.task, self.adapter, self.fps = model, task, adapter, fps
+        self.prompt = build_prompt(task)
         self.window = window or choose_window(model)
         self.decoding = Decoding(max_new_tokens, readout=readout)
         self.on_unparsed = on_unparsed
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames: the next one starts a new episode. Answers are kept as drafts."""
+        """Forget all frames: the next one starts a new episode. Answers stay as drafts, for all streams of the task."""
         self._times: list[float] = []
         self._frames: dict[int, np.ndarray | FrameFeatures] = {}  # pixels until a window shows the frame
         self._previous: float | None = None
-        if not hasattr(self, "_answers"):
-            self._answers: dict[tuple[int, ...], None] = {}  # distinct, the latest last
+        self._memory = AnswerMemory(self.model.recent_answers(self.task))
 
     def observe(self, frame: np.ndarray, timestamp_sec: float | None = None) -> None:
         """Take a frame without an answer; later windows may show it.
@@ -137,14 +136,11 @@ def push_all(
         shown = [stream._shown() for stream in streams]
         _encode(model, streams, shown)
         windows = [[s._frames[i] for i in indices] for s, indices in zip(streams, shown, strict=True)]
-        known = [tuple(reversed(stream._answers)) for stream in streams]
+        known = [stream._memory.references(0) for stream in streams]
         answers = decode_windows(model, windows, [stream.prompt for stream in streams], first.decoding, known)
     predictions = []
     for stream, indices, answer in zip(streams, shown, answers, strict=True):
-        stream._answers.pop(answer.tokens, None)
-        stream._answers[answer.tokens] = None
-        while len(stream._answers) > KNOWN_ANSWERS:
-            stream._answers.pop(next(iter(stream._answers)))
+        stream._memory.add(0, answer.tokens)  # its own last answer comes first, then those of the task's streams
         carried = stream._previous if stream.on_unparsed == "previous" else None
         predictions.append(make_prediction(answer, len(stream._times) - 1, stream._times[-1], indices, carried))
         stream._previous = stream._previous if answer.progress is None else answer.progress

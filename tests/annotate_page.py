@@ -140,12 +140,16 @@ class Editor:
         self.wait("shown", frame)
 
     def mark(self, frame: int, text: str) -> None:
+        """Mark the end of a stage, and wait until it is saved."""
+        self.mark_without_waiting(frame, text)
+        self.settled()
+
+    def mark_without_waiting(self, frame: int, text: str) -> None:
         """Mark the end of a stage."""
         self.go(frame)
         self.press("Enter")
         self.type(text)
         self.press("Enter")
-        self.settled()
 
     def settled(self) -> None:
         """Wait until edits have come back and are saved."""
@@ -175,7 +179,8 @@ class Editor:
     def stages(self) -> list[tuple[int, str]]:
         """Return last frame and text of every row of the stage list."""
         rows = self.page.evaluate(
-            "[...document.querySelectorAll('#stages li')].map(r => [r.querySelector('.end').value, r.querySelector('.text').value])"
+            """[...document.querySelectorAll('#stages li')]
+              .map(row => [row.querySelector('.end').value, row.querySelector('.text').value])"""
         )
         return [(int(end), text) for end, text in rows]
 

@@ -73,32 +73,41 @@ def test_a_reload_during_the_outage_brings_the_work_back(server, open_editor):
     assert draft_of(server)["task"] == "Only in this browser"
 
 
-@pytest.mark.parametrize("keep_mine", [True, False])
-def test_two_tabs_conflict_and_both_versions_are_kept(server, open_editor, keep_mine):
-    first, second = open_editor(server), open_editor(server)
-    first.mark(9, "of the first tab")
-    second.page.fill("#task", "of the second tab")
-    second.page.locator("#task").blur()
-    second.wait("save", "conflict")
-    assert "demo.mp4 was changed elsewhere" in second.text("conflict-text")
-    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["of the first tab"]  # not overwritten
-    second.press("Escape")
-    assert second.page.locator("#conflict").is_visible()  # a choice has to be made
-    second.page.click("#keep-mine" if keep_mine else "#take-theirs")
-    second.wait("save", "saved")
-    second.settled()
-    (kept,) = server.labels.glob("demo.json.kept-*")
-    assert kept.name in second.text("message")
+def state(path):
+    """Return task and stage texts of a draft file."""
+    document = json.loads(path.read_text())
+    return document["task"], [stage["subtask"] for stage in document["stages"]]
+
+
+def test_two_tabs_conflict_and_both_versions_are_kept(video, tmp_path, open_editor):
+    for name in ("mine.mp4", "theirs.mp4"):
+        shutil.copy(video, tmp_path / name)
     mine, theirs = ("of the second tab", []), (TASK, ["of the first tab"])
-
-    def state(document):
-        return document["task"], [stage["subtask"] for stage in document["stages"]]
-
-    assert state(draft_of(server)) == (mine if keep_mine else theirs)
-    assert state(json.loads(kept.read_text())) == (theirs if keep_mine else mine)
-    second.press("Control+z")
-    second.settled()
-    assert state(draft_of(server)) == (theirs if keep_mine else mine)  # Undo brings the other one back
+    with serving("--video", tmp_path, "--task", TASK) as server:
+        first, second = open_editor(server), open_editor(server)
+        for number, name in enumerate(("mine", "theirs")):
+            for editor in (first, second):
+                editor.page.select_option("#episode", index=number)
+                editor.wait("ready", editor.value("episode"))
+            draft = tmp_path / f"{name}.json.draft"
+            first.mark(9, "of the first tab")
+            second.page.fill("#task", "of the second tab")
+            second.page.locator("#task").blur()
+            second.wait("save", "conflict")
+            assert f"{name}.mp4 was changed elsewhere" in second.text("conflict-text")
+            assert state(draft) == theirs  # not overwritten
+            second.press("Escape")
+            assert second.page.locator("#conflict").is_visible()  # a choice has to be made
+            second.page.click("#keep-mine" if name == "mine" else "#take-theirs")
+            second.wait("save", "saved")
+            second.settled()
+            won, lost = (mine, theirs) if name == "mine" else (theirs, mine)
+            (kept,) = tmp_path.glob(f"{name}.json.kept-*")
+            assert kept.name in second.text("message")
+            assert (state(draft), state(kept)) == (won, lost)
+            second.press("Control+z")
+            second.settled()
+            assert state(draft) == lost  # Undo brings the other one back
 
 
 def test_a_conflict_is_settled_before_another_episode_opens(video, tmp_path, open_editor):
@@ -117,15 +126,12 @@ def test_a_conflict_is_settled_before_another_episode_opens(video, tmp_path, ope
         assert json.loads((tmp_path / "a.json.draft").read_text())["task"] == "of the second tab"
 
 
-def test_a_full_disk_is_said_and_retried(server, open_editor):
+def test_a_full_disk_and_a_lost_folder_are_said_and_retried(server, open_editor):
     editor = open_editor(server)
     editor.mark(9, "reach")
     limits = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))  # every write fails from now on
-    editor.go(19)
-    editor.press("Enter")
-    editor.type("lift")
-    editor.press("Enter")
+    editor.mark_without_waiting(19, "lift")
     editor.wait("save", "failed")
     assert "NOT SAVED" in editor.text("save")
     assert "File too large" in editor.text("message")
@@ -140,19 +146,16 @@ def test_a_full_disk_is_said_and_retried(server, open_editor):
     assert "nothing was lost" in editor.text("message")
     assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach", "lift"]
 
-
-def test_a_folder_that_cannot_be_written_is_said_and_retried(server, open_editor):
-    editor = open_editor(server)
-    server.labels.write_text("a file where the folder should be")
-    editor.go(9)
-    editor.press("Enter")
-    editor.type("reach")
-    editor.press("Enter")
+    aside = server.labels.with_name("aside")  # a folder that is gone, with a file in its place
+    server.labels.rename(aside)
+    server.labels.write_text("no folder")
+    editor.mark_without_waiting(29, "carry")
     editor.wait("save", "failed")
     assert str(server.labels) in editor.text("message")
     server.labels.unlink()
+    aside.rename(server.labels)
     editor.wait("save", "saved")
-    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach"]
+    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach", "lift", "carry"]
 
 
 def test_a_video_replaced_under_the_page_is_said(server, open_editor, tmp_path):

@@ -63,7 +63,7 @@ def test_any_draft_gives_the_same_tokens_in_a_batch_and_alone(case, draft):
     references = {
         "own": [[answer] for answer in plain],
         "neighbour": [[plain[number - 1]] for number in range(len(plain))],
-        "half": [[answer[:10] + [5, 6, 7]] for answer in plain],
+        "half": [[[*answer[:10], 5, 6, 7]] for answer in plain],
         "exchanged": [[[t + (i % 5 == 0) for i, t in enumerate(answer)]] for answer in plain],
         "junk": [[one] for one in junk],
         "longer": [[answer + junk[0]] for answer in plain],

@@ -6,7 +6,7 @@ import infer.decode
 import infer.schedule
 from dataset.annotation import read_annotation
 from dataset.video import VideoReader
-from dataset.window import WindowSpec
+from dataset.window import WindowSpec, window_indices
 from infer.errors import ModelError
 from infer.model import ProgressConfig, ProgressModel
 from infer.predict import (
@@ -74,19 +74,21 @@ def test_reversed_playback_comes_in_its_own_order(nano, reader, answers):
     assert [r.window_frame_indices for r in records] == [(39, 39, 39, 39), (11, 9, 7, 5), (6, 4, 2, 0)]
 
 
-def test_every_frame_is_encoded_once(nano, reader, answers, monkeypatch):
+def test_every_frame_passes_the_vision_tower_once(nano, reader, answers):
     answers += ["<progress>1%</progress>"] * 40
-    encoded = []
-    real = ProgressModel.encode_frames
+    images = []
 
-    def counting(self, frames, *rest):
-        encoded.extend(range(len(frames)))
-        return real(self, frames, *rest)
+    def count(module, arguments, keywords):
+        images.append(len(keywords["grid_thw"]))
 
-    monkeypatch.setattr(ProgressModel, "encode_frames", counting)
-    video = EncodedVideo(nano, reader)
-    list(predict_video(nano, video, "t", WINDOW, list(range(40)), batch_size=8))
-    assert len(encoded) == 40
+    hook = nano.base.model.visual.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        video = EncodedVideo(nano, reader)
+        list(predict_video(nano, video, "t", WINDOW, list(range(0, 40, 3)), batch_size=8))
+    finally:
+        hook.remove()
+    shown = {index for t in range(0, 40, 3) for index in window_indices(WINDOW, t, reader.fps)}
+    assert sum(images) == len(shown) < 14 * WINDOW.size
 
 
 def with_window(nano, window: WindowSpec) -> ProgressModel:

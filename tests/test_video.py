@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from material import ROOT, number_of, numbered_frame, write_video
 from PIL import Image
 
@@ -127,6 +128,26 @@ def test_rotated_videos_are_shown_upright(tmp_path, degrees):
     assert reader.frame(0).shape == (64, 96, 3)
     assert [number_of(frame) for frame in reader.frames([5, 0, 3])] == [5, 0, 3]
     assert reader.frame(0, fit=(48, 48)).shape == (32, 48, 3)
+
+
+def test_cover_art_is_not_the_recording(tmp_path, video):
+    path = tmp_path / "cover.mp4"
+    for with_recording in (True, False):
+        with av.open(str(video)) as source, av.open(str(path), "w") as target:
+            cover = target.add_stream("mjpeg", rate=25)
+            cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+            cover.disposition = Disposition.attached_pic
+            copy = target.add_stream_from_template(source.streams.video[0]) if with_recording else None
+            target.mux(cover.encode(av.VideoFrame.from_ndarray(numbered_frame(99), format="rgb24")))
+            for packet in source.demux() if with_recording else ():
+                if packet.size:
+                    packet.stream = copy
+                    target.mux(packet)
+        if with_recording:
+            assert [number_of(frame) for frame in VideoReader(path).frames([3, 39, 0])] == [3, 39, 0]
+        else:
+            with pytest.raises(VideoError, match="has no picture, only cover art"):
+                VideoReader(path)
 
 
 def test_frames_keep_order_and_repeats(video):
