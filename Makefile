@@ -7,6 +7,11 @@ INSTALLED := $(VENV)/.installed
 RECIPE ?= recipes/nano.yaml
 VIDEO ?=
 TASK ?=
+# of the command line only: shells often have a HOST of their own
+CAMERA :=
+HOST :=
+PORT :=
+AUTH :=
 ANNOTATIONS ?=
 MODEL ?=
 SET ?=
@@ -50,8 +55,10 @@ $(VLLM)/.installed:
 test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
 	HF_HUB_OFFLINE=1 ONETAKE_VLLM=$(VLLM)/bin/python $(PY) -m pytest tests/test_vllm_engine.py
 
-annotate: setup  ## label stages on a web page: VIDEO=my.mp4 TASK="..."
-	$(PY) -m annotate --video "$(VIDEO)" --task "$(TASK)"
+annotate: setup  ## label stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
+	$(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
+	  $(if $(filter-out predictions.jsonl,$(OUTPUT)),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") \
+	  $(if $(PORT),--port "$(PORT)") $(if $(AUTH),--auth "$(AUTH)")
 
 samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
 	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output $(if $(filter predictions.jsonl,$(OUTPUT)),samples.jsonl,$(OUTPUT))

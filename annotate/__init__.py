@@ -1,9 +1,10 @@
 """The labelling page: video in, annotation out. Gradio is imported when the page is built."""
 
 from annotate.draft import Draft
-from annotate.store import ConflictError, Episode, Store
+from annotate.episodes import Episode
+from annotate.store import ConflictError, ReplacedError, Store
 
-__all__ = ["ConflictError", "Draft", "Episode", "Store", "build_app"]
+__all__ = ["ConflictError", "Draft", "Episode", "ReplacedError", "Store", "build_app"]
 
 
 def __getattr__(name: str):

@@ -14,11 +14,14 @@ examples:
       the page is at http://127.0.0.1:7860; it writes my.json beside the video
   python -m annotate --video clips/ --task "Put the bread into the drawer" --output labels/
       a queue of all videos in clips/; annotations go to labels/
+  python -m annotate --video wrist/ --camera front=front/
+      two cameras of every episode side by side, wrist/ep1.mp4 with front/ep1.mp4
   python -m annotate --video my.mp4 --task "..." --host 0.0.0.0 --auth anna:secret
       reachable from other machines, with a login
 how to mark:
   step to the last frame of a stage (Left, Right, Space plays), press Enter, say what was done, press Enter again;
   go on until the task is done, then choose Done. `?` on the page lists all keys. Every change is saved at once.
+  Generate checks the annotation, writes its samples and shows the command that trains on them.
   Stages are coarse steps with a clear goal; the frames after the last one show the finished task.
 then:
   make lora ANNOTATIONS=my.json
@@ -32,8 +35,17 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--video", required=True, nargs="+", help="video files, or folders of videos")
-    parser.add_argument("--task", required=True, help="the instruction the robot follows; can be edited on the page")
+    parser.add_argument(
+        "--task", default="", help="the instruction the robot follows; can be edited on the page, per episode"
+    )
     parser.add_argument("--output", help="folder of the annotations (default: beside each video)")
+    parser.add_argument(
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a further camera, shown beside the video: a folder with videos of the same names, or one file",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for this login")
@@ -50,7 +62,8 @@ def main(arguments: argparse.Namespace) -> None:
         if not (user and colon and password):
             raise ValueError(f"--auth is {arguments.auth!r}; write USER:PASSWORD")
         auth = (user, password)
-    store = Store.open(arguments.video, arguments.task, arguments.output)
+    cameras = dict(_camera(text) for text in arguments.camera)
+    store = Store.open(arguments.video, arguments.task, arguments.output, cameras)
     _refuse_busy_port(arguments.host, arguments.port)
     if auth is None and arguments.host not in ("127.0.0.1", "localhost", "::1"):
         print(
@@ -67,6 +80,13 @@ def main(arguments: argparse.Namespace) -> None:
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(f"{len(store.episodes)} video(s); open http://{host}:{arguments.port} and stop with Ctrl+C", flush=True)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+
+
+def _camera(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise ValueError(f"--camera is {text!r}; write NAME=PATH, for example front=clips_front/")
+    return name, path
 
 
 def _refuse_busy_port(host: str, port: int) -> None:

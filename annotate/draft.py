@@ -5,7 +5,7 @@ Knows the fields a person fills in; `dataset.annotation` says what a finished an
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dataset.annotation import Annotation, Stage
@@ -63,6 +63,16 @@ class Draft:
         except TypeError as error:
             raise ValueError(f"a value has the wrong type ({error})") from None
 
+    @property
+    def kept_stages(self) -> tuple[Stage, ...]:
+        """The stages that are not excluded, in order."""
+        return tuple(stage for stage in self.stages if not stage.excluded)
+
+    def as_if_finished(self) -> Draft:
+        """Return the draft with what a person has not said yet filled in, to draw its progress; never to be saved."""
+        success = self.success is not False or self.final_progress is None or not 0 <= self.final_progress < 100
+        return replace(self, task=self.task or "?", success=success)
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form; stages as rows."""
         return asdict(self) | {"stages": stages_to_rows(self.stages)}
@@ -110,7 +120,12 @@ def stages_from_rows(rows: Any) -> tuple[Stage, ...]:
         for key in ("start", "end"):
             if type(row[key]) is not int:
                 raise ValueError(f"stage {number}: {key} is {row[key]!r}; it must be a whole number of frames")
-        stages.append(Stage(_text(row["subtask"]), row["start"], row["end"], row["excluded"] is True))
+        falls_back_to = row.get("falls_back_to")
+        if falls_back_to is not None and type(falls_back_to) is not int:
+            raise ValueError(f"stage {number}: falls_back_to is {falls_back_to!r}; it must be the number of a stage")
+        frames = row["start"], row["end"]
+        extra = dict(row.get("extra") or {})
+        stages.append(Stage(_text(row["subtask"]), *frames, row["excluded"] is True, falls_back_to, extra))
     return tuple(stages)
 
 

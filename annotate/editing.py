@@ -1,4 +1,4 @@
-"""Edits of a list of stages: mark, split, move, remove, rename, exclude; each returns a new, still contiguous tuple.
+"""Edits of a list of stages: mark, split, move, rename and so on; each returns a new, still contiguous tuple.
 
 Knows stages and frame numbers only. Does not know files, the page or undo (the page keeps the earlier tuples).
 Stage numbers are 0-based positions in the tuple; messages count from 1 and name frames inclusively, as people do.
@@ -39,7 +39,7 @@ def split(stages: Stages, frame: int, subtask: str) -> Stages:
             )
         if stage.start < frame < stage.end:
             first = _stage(subtask, stage.start, frame)
-            return (*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :])
+            return _renumbered((*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :]), number, 1)
     raise ValueError(f"frame {frame} lies inside no stage; choose a frame between the start and the end of one")
 
 
@@ -63,12 +63,15 @@ def remove_boundary(stages: Stages, number: int) -> Stages:
     stage = _at(stages, number)
     if number == len(stages) - 1:
         return stages[:number]
-    return (*stages[:number], replace(stages[number + 1], start=stage.start), *stages[number + 2 :])
+    joined = (*stages[:number], replace(stages[number + 1], start=stage.start), *stages[number + 2 :])
+    return _renumbered(joined, number, -1)
 
 
 def rename(stages: Stages, number: int, subtask: str) -> Stages:
-    """Give stage `number` another text."""
-    return (*stages[:number], replace(_at(stages, number), subtask=subtask.strip()), *stages[number + 1 :])
+    """Give stage `number` another text; "/delete" excludes it."""
+    stage, text = _at(stages, number), subtask.strip()
+    renamed = replace(stage, subtask="", excluded=True) if text == EXCLUDE_TEXT else replace(stage, subtask=text)
+    return (*stages[:number], renamed, *stages[number + 1 :])
 
 
 def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
@@ -79,10 +82,47 @@ def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
     return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
 
 
+def fall_back(stages: Stages, number: int) -> Stages:
+    """Say that stage `number` fails at its end: called again, it falls back to itself, to ever earlier ones, to none.
+
+    What is fallen back to has to be done again by the stages that follow; excluded stages are passed over.
+    """
+    stage = _at(stages, number)
+    choices = [None, *(k + 1 for k in range(number, -1, -1) if not stages[k].excluded)]
+    if stage.excluded:
+        raise ValueError(f"stage {number + 1} is left out; take it in again before it can fall back")
+    at = choices.index(stage.falls_back_to) if stage.falls_back_to in choices else 0
+    changed = replace(stage, falls_back_to=choices[(at + 1) % len(choices)])
+    return (*stages[:number], changed, *stages[number + 1 :])
+
+
+def rescale(stages: Stages, from_frames: int, to_frames: int) -> Stages:
+    """Lay the stages of a video of `from_frames` out over one of `to_frames`, each with a frame at least."""
+    if to_frames < len(stages):
+        raise ValueError(f"{len(stages)} stages do not fit into {to_frames} frames; mark them by hand")
+    moved, start = [], 0
+    for number, stage in enumerate(stages):
+        left = len(stages) - number - 1
+        end = min(max(round(stage.end * to_frames / from_frames), start + 1), to_frames - left)
+        moved.append(replace(stage, start=start, end=end))
+        start = end
+    return tuple(moved)
+
+
 def _at(stages: Stages, number: int) -> Stage:
     if not 0 <= number < len(stages):
         raise ValueError(f"there is no stage {number + 1}; {len(stages)} are marked, mark one first")
     return stages[number]
+
+
+def _renumbered(stages: Stages, number: int, shift: int) -> Stages:
+    """Let falls back to stages after position `number` follow them to their new positions (they count from 1)."""
+    return tuple(
+        replace(stage, falls_back_to=stage.falls_back_to + shift)
+        if stage.falls_back_to is not None and stage.falls_back_to > number + 1
+        else stage
+        for stage in stages
+    )
 
 
 def _stage(subtask: str, start: int, end: int) -> Stage:

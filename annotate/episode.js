@@ -1,17 +1,20 @@
 // One episode on the page: its document, undo and redo, autosave. The rules of stages are the server's (editing.py).
 
-const UNDO_STEPS = 100, SAVE_AFTER_MS = 500, RETRY_AFTER_MS = 2000;
+const UNDO_STEPS = 100, SAVE_AFTER_MS = 400, RETRY_AFTER_MS = 1500;
 
 class Episode {
-  /** @param server Gradio's server functions; view is told: changed(), state(name, why), conflict(why), failed(why), listed(). */
-  constructor(server, view) {
-    Object.assign(this, { server, view, id: null, doc: null, info: null, revision: null, missing: null });
+  /**
+   * @param server Gradio's server functions; alive() resolves to whether the server answers at all;
+   * view is told: changed(), judged(), state(name, why), conflict(why), failed(why), listed(queue).
+   */
+  constructor(server, alive, view) {
+    Object.assign(this, { server, alive, view, id: null, doc: null, info: null, revision: null, notes: [], curve: null });
     this.undoSteps = [];
     this.redoSteps = [];
     this.turn = Promise.resolve();
   }
 
-  /** Ask the server; an exception or no connection comes back as a failure too. */
+  /** Ask the server once; an exception or no connection comes back as a failure too. */
   async call(name, request) {
     let reply;
     try {
@@ -19,16 +22,30 @@ class Episode {
     } catch {
       reply = undefined;
     }
-    return reply ?? { ok: false, error: "the server gives no answer; is `python -m annotate` still running?" };
+    if (reply && typeof reply === "object" && "ok" in reply) return reply;
+    if (await this.alive()) return { ok: false, error: "the server could not do that; its terminal says why" };
+    return { ok: false, lost: true, error: "the server gives no answer; is `python -m annotate` still running?" };
   }
 
+  /** Ask until the server answers. */
+  async callSurely(name, request) {
+    for (;;) {
+      const reply = await this.call(name, request);
+      if (!reply.lost) return reply;
+      this.view.state("failed", `${reply.error} What you do waits for it.`);
+      await new Promise((done) => setTimeout(done, RETRY_AFTER_MS));
+    }
+  }
+
+  /** Show another episode; what the one before could not save stays in this browser until it is opened again. */
   async open(id) {
-    await this.flush();
     clearTimeout(this.timer);
-    const reply = await this.call("load_episode", { id });
-    Object.assign(this, { id, doc: null, info: null, undoSteps: [], redoSteps: [], dirty: false, tag: null });
+    const reply = await this.callSurely("open_episode", { id });
+    Object.assign(this, { id: reply.id, doc: null, info: null, undoSteps: [], redoSteps: [], dirty: false, tag: null });
+    Object.assign(this, { conflicted: false, timer: null, notes: [], curve: null });
+    this.view.listed(reply.queue);
     if (!reply.ok) return reply;
-    Object.assign(this, { doc: reply.draft, info: reply, revision: reply.revision, missing: reply.missing });
+    Object.assign(this, { doc: reply.draft, info: reply, revision: reply.revision, notes: reply.notes, curve: reply.curve });
     this.view.state("saved");
     this.recover();
     return reply;
@@ -37,7 +54,7 @@ class Episode {
   /** Bring back what a crash or a reload kept from being saved; a conflict shows when it is saved. */
   recover() {
     const kept = JSON.parse(localStorage.getItem(this.backupKey) ?? "null");
-    if (!kept || JSON.stringify(kept.doc) === JSON.stringify(this.doc)) return;
+    if (!kept || kept.version !== this.info.version || JSON.stringify(kept.doc) === JSON.stringify(this.doc)) return;
     this.revision = kept.revision;
     this.change(kept.doc);
   }
@@ -60,7 +77,12 @@ class Episode {
   put(doc) {
     this.doc = doc;
     this.dirty = true;
-    localStorage.setItem(this.backupKey, JSON.stringify({ revision: this.revision, doc }));
+    const { revision, info: { version } } = this;
+    try {
+      localStorage.setItem(this.backupKey, JSON.stringify({ revision, version, doc }));
+    } catch (error) {
+      this.view.failed(`this browser keeps no copy of what is not saved yet (${error.message})`);
+    }
     this.view.changed();
     if (!this.conflicted) this.saveIn(SAVE_AFTER_MS);
   }
@@ -71,13 +93,20 @@ class Episode {
     return this.turn;
   }
 
-  edit(op, values) {
+  /** @param values arguments of the edit, or a function of the stages at its turn that returns them (null: no edit). */
+  edit(op, values, tag = null) {
+    const id = this.id;
     return this.inTurn(async () => {
-      if (!this.doc) return false;
-      const reply = await this.call("edit_stages", { id: this.id, op, stages: this.doc.stages, ...values });
-      if (reply.ok) this.change({ stages: reply.stages });
-      else this.view.failed(reply.error);
-      return reply.ok;
+      if (!this.doc || this.id !== id) return false;
+      const given = typeof values === "function" ? values(this.doc.stages) : values;
+      if (!given) return false;
+      const reply = await this.callSurely("edit_stages", { id, op, stages: this.doc.stages, ...given });
+      if (!reply.ok) {
+        this.view.failed(reply.error);
+        return false;
+      }
+      this.change({ stages: reply.stages }, tag);
+      return given;
     });
   }
 
@@ -96,25 +125,30 @@ class Episode {
     this.put(from.pop());
   }
 
+  /** Save soon; steady typing does not put it off. */
   saveIn(milliseconds) {
+    const due = performance.now() + milliseconds;
+    if (this.timer && this.due <= due) return;
     clearTimeout(this.timer);
+    this.due = due;
     this.timer = setTimeout(() => this.save(), milliseconds);
   }
 
   /** Save until nothing is left to save. Returns whether all is saved. */
   async save() {
     clearTimeout(this.timer);
-    while (this.dirty) {
+    this.timer = null;
+    while (this.dirty && !this.conflicted) {
       this.saving ??= this.saveOnce().finally(() => { this.saving = null; });
       if (!(await this.saving)) return false;
     }
-    return true;
+    return !this.dirty;
   }
 
   async saveOnce() {
     const [id, doc] = [this.id, this.doc];
     this.view.state("saving");
-    const reply = await this.call("save_episode", { id, revision: this.revision, draft: doc });
+    const reply = await this.call("save_episode", { id, revision: this.revision, version: this.info.version, draft: doc });
     if (reply.conflict) {
       this.conflicted = true;
       this.view.state("conflict", reply.error);
@@ -122,17 +156,18 @@ class Episode {
       return false;
     }
     if (!reply.ok) {
-      this.view.state("failed", reply.error);
+      this.view.state(reply.replaced ? "replaced" : "failed", reply.error);
       this.saveIn(RETRY_AFTER_MS);
       return false;
     }
-    Object.assign(this, { revision: reply.revision, missing: reply.missing });
+    this.revision = reply.revision;
     if (this.doc === doc) {
-      this.dirty = false;
+      Object.assign(this, { dirty: false, notes: reply.notes, curve: reply.curve });
       localStorage.removeItem(this.backupKey);
       this.view.state("saved");
+      this.view.judged();
     }
-    if (reply.listed) this.view.listed();
+    this.view.listed(reply.queue);
     return true;
   }
 
@@ -142,15 +177,19 @@ class Episode {
     return this.save();
   }
 
-  /** End a conflict; the version that loses stays one Undo away. */
+  /** End a conflict: the version that loses is kept in a file, and stays one Undo away. */
   async settle(keepMine) {
-    const reply = await this.call("load_episode", { id: this.id });
-    if (!reply.ok) return this.view.failed(reply.error);
+    const reply = await this.callSurely("settle_conflict", { id: this.id, keep_mine: keepMine, draft: this.doc });
+    if (!reply.ok) {
+      this.view.failed(reply.error);
+      return this.view.conflict(reply.error);
+    }
     const mine = this.doc;
     this.conflicted = false;
     this.revision = reply.revision;
     this.doc = keepMine ? reply.draft : mine;
     this.change(keepMine ? mine : reply.draft);
-    return this.save();
+    await this.save();
+    return reply.kept;
   }
 }

@@ -1,27 +1,54 @@
-// Keys, buttons and the mouse. The table KEYS is both what the keyboard does and what the help shows.
+// Keys and buttons. The table KEYS is both what the keyboard does and what the help shows.
 
+const LEFT = (combo) => combo.endsWith("Left") || combo === ",";
 const KEYS = [
-  [["Space"], "play or pause", togglePlay],
-  [["ArrowLeft", "ArrowRight"], "one frame back, on", (combo) => step(combo.endsWith("Left") ? -1 : 1)],
-  [["Shift+ArrowLeft", "Shift+ArrowRight"], "ten frames back, on", (combo) => step(combo.endsWith("Left") ? -10 : 10)],
-  [["Home", "End"], "first frame, last frame", (combo) => step(combo === "Home" ? -Infinity : Infinity)],
-  [["Enter", "M"], "say what is done, mark its end at the frame shown", mark],
-  [["E"], "edit the text of the current stage", () => onCurrent((k) => $("stages").children[k].querySelector(".text").select())],
-  [["Alt+ArrowLeft", "Alt+ArrowRight"], "move the end of the current stage by a frame",
-    (combo) => onCurrent((k, stage) => { pause(); moveEnd(k, stage.end + (combo.endsWith("Left") ? -1 : 1)); })],
-  [["Backspace"], "take the end of the current stage back", removeCurrent],
-  [["X"], "leave the current stage out, or take it in again", () => onCurrent(toggleExcluded)],
-  [["Ctrl+Z"], "undo", () => episode.undo()],
-  [["Ctrl+Shift+Z", "Ctrl+Y"], "redo", () => episode.redo()],
-  [["Ctrl+S"], "save now (every change is saved by itself)", flush],
-  [["?"], "this list", () => $("keys").showModal()],
-  [["Escape"], "leave a text field", () => {}],
+  ["Look", [
+    [["Space", "K"], "play or pause", togglePlay],
+    [["J", "L"], "play backwards, forwards; again: ×2, ×4, ×8", (combo) => shuttle(combo === "J" ? -1 : 1)],
+    [["ArrowLeft", "ArrowRight", ",", "."], "one frame back, on", (combo) => step(LEFT(combo) ? -1 : 1)],
+    [["Shift+ArrowLeft", "Shift+ArrowRight"], "ten frames back, on", (combo) => step(LEFT(combo) ? -10 : 10)],
+    [["ArrowUp", "ArrowDown", "Ctrl+ArrowLeft", "Ctrl+ArrowRight"], "last frame of the stage before, after",
+      (combo) => toBoundary(combo === "ArrowUp" || LEFT(combo) ? -1 : 1)],
+    [["Home", "End"], "first frame, last frame", (combo) => step(combo === "Home" ? -Infinity : Infinity)],
+    [["G"], "go to a frame by its number", () => $("goto").select()],
+    [["R"], "play the current stage in a loop", toggleLoop],
+    [["+", "-", "0"], "zoom in, out, whole video (wheel: at the pointer; Shift+wheel: along)", zoomBy],
+  ]],
+  ["Mark", [
+    [["Enter", "M"], "say what is done, mark its end at the frame shown", mark],
+    [["1", "2", "3", "4", "5", "6", "7", "8", "9"], "mark the end with that label", (combo) => markWith(labels()[combo - 1])],
+    [["A"], "go to the next proposed end and mark it", acceptProposal],
+    [["[", "]"], "proposed end before, after", (combo) => toProposal(combo === "[" ? -1 : 1)],
+    [["Alt+ArrowLeft", "Alt+ArrowRight"], "move the end of the current stage by a frame", (combo) => nudge(LEFT(combo) ? -1 : 1)],
+    [["E"], "edit the text of the current stage", editCurrent],
+    [["X"], "leave the current stage out, or take it in again", () => onCurrent(toggleExcluded)],
+    [["B"], "the attempt fails at the end of the current stage: falls back to it, to one before, not",
+      () => onCurrent(() => episode.edit("fall_back", (all) => all.length && { number: current(all) }))],
+    [["Backspace", "Delete"], "take the end of the current stage back", removeCurrent],
+    [["C"], "copy the stages of the episode before", copyEarlier],
+    [["T"], "edit the task", () => $("task").select()],
+    [["D", "F"], "it ends: Done, Not done", (combo) => decide(combo === "D")],
+  ]],
+  ["Work", [
+    [["Ctrl+Z"], "undo", () => episode.undo()],
+    [["Ctrl+Shift+Z", "Ctrl+Y"], "redo", () => episode.redo()],
+    [["Ctrl+S"], "save now (every change is saved by itself)", flush],
+    [["Ctrl+Enter"], "check and make samples", generate],
+    [["N", "P"], "next, previous episode", (combo) => turnTo(combo === "N" ? 1 : -1)],
+    [["U"], "next unlabelled episode", toUnlabelled],
+    [["?"], "this list", () => $("keys").showModal()],
+    [["Escape"], "cancel: leave a field, end a drag, stop", cancel],
+  ]],
 ];
+const ACTIONS = new Map(KEYS.flatMap(([, rows]) => rows.flatMap(([combos, , action]) => combos.map((combo) => [combo, action]))));
+const WHILE_TYPING = ["Ctrl+S", "Ctrl+Enter"];
 
 function combination(event) {
-  const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toUpperCase() : event.key;
-  const letter = key.length > 1 || /[A-Z]/.test(key);
-  const held = [(event.ctrlKey || event.metaKey) && "Ctrl", event.altKey && "Alt", event.shiftKey && letter && "Shift"];
+  let key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toUpperCase() : event.key;
+  if (key === "=") key = "+";
+  if (key === "_") key = "-";
+  const shifted = key.length > 1 || /[A-Z]/.test(key); // a sign like "?" has its Shift in it already
+  const held = [(event.ctrlKey || event.metaKey) && "Ctrl", event.altKey && "Alt", event.shiftKey && shifted && "Shift"];
   return [...held.filter(Boolean), key].join("+");
 }
 
@@ -30,81 +57,88 @@ function onKey(event) {
   if (event.isComposing || root.offsetParent === null || $("keys").open || $("conflict").open) return;
   const at = event.composedPath()[0];
   const combo = combination(event);
-  const typing = at.matches?.("input, textarea, select, [contenteditable=true]");
-  if (typing && at.closest?.("#stage-timeline")) {
-    if (combo === "Escape" && at.closest(".stages")) { render(); fillRow(at.closest("li"), stages()[[...$("stages").children].indexOf(at.closest("li"))]); }
-    if (combo === "Enter" && at.id === "subtask") { event.preventDefault(); mark(); return; }
-    if (combo === "Enter" || combo === "Escape") return at.blur();
+  if (at.matches?.("input:not([type=file]), textarea, select, [contenteditable=true]") && !WHILE_TYPING.includes(combo)) {
+    return onTyping(event, at, combo);
   }
-  if (typing && combo !== "Ctrl+S") return;
-  if (at.matches?.("button, a, [role=button]") && (combo === "Space" || combo === "Enter")) return;
-  const row = KEYS.find(([combos]) => combos.includes(combo));
-  if (!row) return;
+  if (at.matches?.("button, a, input, [role=button]") && (combo === "Space" || combo === "Enter")) return;
+  if (at.matches?.("[role=tab]") && ["ArrowLeft", "ArrowRight"].includes(combo)) return;
+  const action = ACTIONS.get(combo);
+  if (!action) return;
   event.preventDefault();
-  row[2](combo);
+  action(combo);
 }
 window.addEventListener("keydown", onKey);
 
-for (const [combos, text] of KEYS) {
-  const row = $("key-rows").insertRow();
-  const keys = row.insertCell();
-  for (const combo of combos) {
-    const shownKey = combo.replace("ArrowLeft", "←").replace("ArrowRight", "→").replace("Escape", "Esc");
-    keys.append(Object.assign(document.createElement("kbd"), { textContent: shownKey }));
+/** In a field: Enter takes it, Esc leaves it as it was, all else is text. */
+function onTyping(event, at, combo) {
+  if (!root.contains(at) || !["Enter", "Escape"].includes(combo) || at.matches("select")) return;
+  event.preventDefault();
+  if (combo === "Enter" && at.id === "subtask") return mark();
+  if (combo === "Enter" && at.id === "goto") goToTyped();
+  if (combo === "Escape" && at.id === "subtask") at.value = "";
+  at.blur();
+}
+
+function goToTyped() {
+  const frame = $("goto").valueAsNumber;
+  if (Number.isInteger(frame)) { pause(); go(frame); }
+  $("goto").value = "";
+}
+
+function zoomBy(combo) {
+  const middle = shown === null ? track.width / 2 : track.xOf(shown + 0.5);
+  if (combo === "0") track.show(0, track.count);
+  else track.zoom(middle, combo === "+" ? 1 / 1.6 : 1.6);
+  draw();
+}
+
+function cancel() {
+  if (dragging()) return dropDrag();
+  pause();
+}
+
+for (const [title, rows] of KEYS) {
+  const table = document.createElement("table");
+  table.createCaption().textContent = title;
+  for (const [combos, text] of rows) {
+    const row = table.insertRow();
+    const keys = row.insertCell();
+    for (const combo of combos[0] === "1" ? ["1", "…", "9"] : combos) {
+      const signs = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Backspace: "⌫", Delete: "Del" };
+      const shownKey = combo.replace(/\w+$/, (key) => signs[key] ?? key);
+      keys.append(Object.assign(document.createElement(combo === "…" ? "span" : "kbd"), { textContent: shownKey }));
+    }
+    row.insertCell().textContent = text;
   }
-  row.insertCell().textContent = text;
+  $("key-tables").append(table);
 }
 
 const CLICKS = {
   play: togglePlay, back: () => step(-1), on: () => step(1), mark, undo: () => episode.undo(), redo: () => episode.redo(),
-  done: () => decide(true), "not-done": () => decide(false),
+  done: () => decide(true), "not-done": () => decide(false), copy: copyEarlier, generate,
+  "previous-episode": () => turnTo(-1), "next-episode": () => turnTo(1), unlabelled: toUnlabelled,
   help: () => $("keys").showModal(), "keys-close": () => $("keys").close(),
-  "keep-mine": () => { $("conflict").close(); episode.settle(true); },
-  "take-theirs": () => { $("conflict").close(); episode.settle(false); },
+  "keep-mine": () => settle(true), "take-theirs": () => settle(false),
+  "samples-tab": () => showPanel("samples"), "predictions-tab": () => showPanel("predictions"),
+  "choose-results": () => $("result-files").click(),
 };
 for (const [id, action] of Object.entries(CLICKS)) $(id).addEventListener("click", action);
 root.addEventListener("click", (event) => {
   if (event.detail > 0) event.target.closest("button")?.blur(); // after a mouse click the keys are the editor's again
 });
 $("conflict").addEventListener("cancel", (event) => event.preventDefault());
+$("tabs").addEventListener("keydown", (event) => {
+  if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  const other = $("samples").hidden ? "samples" : "predictions";
+  showPanel(other);
+  $(`${other}-tab`).focus();
+});
+$("result-files").addEventListener("change", () => loadResults([...$("result-files").files]));
+$("episode").addEventListener("change", () => { const id = $("episode").value; $("episode").blur(); open(id); });
 
 for (const id of ["task", "reason"]) $(id).addEventListener("input", () => episode.doc && episode.change({ [id]: $(id).value }, id));
 $("cutoff").addEventListener("input", () => {
-  const value = $("cutoff").valueAsNumber;
-  if (episode.doc) episode.change({ final_progress: Number.isFinite(value) ? value : null }, "cutoff");
+  const cutoff = $("cutoff").valueAsNumber;
+  const percent = Number.isFinite(cutoff) ? Math.round(cutoff * 1e8) / 1e6 : null;
+  if (episode.doc) episode.change({ final_progress: percent }, "cutoff");
 });
-
-let drag = null;
-const place = (event) => { const box = $("track").getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-$("track").addEventListener("pointerdown", (event) => {
-  if (!episode.doc || event.button !== 0) return;
-  pause();
-  $("track").setPointerCapture(event.pointerId);
-  drag = { number: track.boundaryAt(...place(event), stages()) };
-  if (drag.number < 0) go(track.frameAt(place(event)[0]));
-});
-$("track").addEventListener("pointermove", (event) => {
-  const [x, y] = place(event);
-  if (!drag) { $("track").style.cursor = track.boundaryAt(x, y, stages()) < 0 ? "" : "ew-resize"; return; }
-  if (drag.number < 0) return go(track.frameAt(x));
-  const all = episode.doc.stages, k = drag.number;
-  const highest = k + 1 < all.length ? all[k + 1].end - 1 : track.count;
-  drag.end = Math.min(Math.max(Math.round((x / track.width) * track.count), all[k].start + 1), highest);
-  preview = all.map((stage, n) => n === k ? { ...stage, end: drag.end } : n === k + 1 ? { ...stage, start: drag.end } : stage);
-  go(drag.end - 1);
-  render();
-});
-for (const name of ["pointerup", "pointercancel"]) {
-  $("track").addEventListener(name, async () => {
-    const { number, end } = drag ?? {};
-    drag = null;
-    if (end !== undefined && name === "pointerup" && end !== episode.doc.stages[number].end) await moveEnd(number, end);
-    preview = null;
-    render();
-  });
-}
-
-new ResizeObserver(draw).observe($("track"));
-new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-watch("value", () => open(props.value?.id));
-open(props.value?.id);

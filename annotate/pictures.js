@@ -1,37 +1,49 @@
-// Pictures of one episode: fetched a few at a time, the wanted ones first, the least recently used ones dropped.
+// Pictures of one episode: fetched a few at a time, the one to show first, the least recently used ones dropped.
+
+const KEPT_PICTURES = 400, FETCHES = 5, AHEAD = 40, BEHIND = 8;
 
 class Pictures {
-  /** @param url(i) address of frame i; onLoaded(i), onFailed(i, reason) are told about every fetch. */
-  constructor(count, url, onLoaded, onFailed) {
-    Object.assign(this, { count, url, onLoaded, onFailed });
-    this.bitmaps = new Map();
+  /** @param cameras how many pictures a frame has; url(i, camera); onLoaded(i, aimed at), onFailed(i, status, why) are told. */
+  constructor(count, cameras, url, onLoaded, onFailed) {
+    Object.assign(this, { count, cameras, url, onLoaded, onFailed });
+    this.bitmaps = new Map(); // frame -> one bitmap per camera
     this.running = new Set();
     this.wanted = [];
-    this.closed = false;
+    Object.assign(this, { target: null, aimed: null, closed: false });
   }
 
   get(i) {
-    const bitmap = this.bitmaps.get(i);
-    if (bitmap) {
+    const bitmaps = this.bitmaps.get(i);
+    if (bitmaps) {
       this.bitmaps.delete(i);
-      this.bitmaps.set(i, bitmap);
+      this.bitmaps.set(i, bitmaps);
     }
-    return bitmap;
+    return bitmaps;
   }
 
-  /** Ask for frame i and then for those around it, more of them in the direction of travel. */
-  want(i, direction) {
-    this.wanted = [i];
-    for (let step = 1; step <= 40; step += 1) {
-      this.wanted.push(i + step * direction);
-      if (step <= 8) this.wanted.push(i - step * direction);
+  /** Ask for frame i, and once it is here for those around it, more of them in the direction of travel. */
+  want(i, direction, stride = 1) {
+    this.target = i;
+    this.wanted = [];
+    for (let step = 1; step <= AHEAD; step += 1) {
+      this.wanted.push(i + step * direction * stride);
+      if (step <= BEHIND) this.wanted.push(i - step * direction * stride);
     }
     this.wanted = this.wanted.filter((k) => k >= 0 && k < this.count && !this.bitmaps.has(k));
     this.pump();
   }
 
+  /** One target at a time: while a slow one is fetched the latest waits, and those in between are never asked for. */
   pump() {
-    while (!this.closed && this.running.size < 5 && this.wanted.length) {
+    if (this.closed) return;
+    if (!this.bitmaps.has(this.target)) {
+      if (this.aimed === null && !this.running.has(this.target)) {
+        this.aimed = this.target;
+        this.fetch(this.target);
+      }
+      return;
+    }
+    while (this.running.size < FETCHES && this.wanted.length) {
       const i = this.wanted.shift();
       if (!this.running.has(i) && !this.bitmaps.has(i)) this.fetch(i);
     }
@@ -39,32 +51,39 @@ class Pictures {
 
   async fetch(i) {
     this.running.add(i);
-    let reason = null;
+    const aimed = this.aimed === i;
+    let failure = null;
     try {
-      const reply = await fetch(this.url(i));
-      if (!reply.ok) throw new Error(`the server answers ${reply.status}`);
-      const bitmap = await createImageBitmap(await reply.blob());
+      const bitmaps = await Promise.all(Array.from({ length: this.cameras }, (_, camera) => this.picture(i, camera)));
       if (this.closed) return;
-      this.bitmaps.set(i, bitmap);
-      while (this.bitmaps.size > 400) {
+      this.bitmaps.set(i, bitmaps);
+      while (this.bitmaps.size > KEPT_PICTURES) {
         const [oldest, dropped] = this.bitmaps.entries().next().value;
         this.bitmaps.delete(oldest);
-        dropped.close();
+        for (const bitmap of dropped) bitmap.close();
       }
     } catch (error) {
-      reason = error.message;
+      failure = error;
     } finally {
       this.running.delete(i);
+      if (aimed) this.aimed = null;
     }
     if (this.closed) return;
-    if (reason === null) this.onLoaded(i);
-    else this.onFailed(i, reason);
-    this.pump();
+    if (!failure) this.onLoaded(i, aimed);
+    else this.onFailed(i, failure.status, failure.message);
+    if (!failure || i !== this.target) this.pump();
+  }
+
+  async picture(i, camera) {
+    const reply = await fetch(this.url(i, camera));
+    if (reply.ok) return createImageBitmap(await reply.blob());
+    const detail = await reply.json().then((body) => body.detail, () => `the server answers ${reply.status}`);
+    throw Object.assign(new Error(detail), { status: reply.status });
   }
 
   close() {
     this.closed = true;
-    for (const bitmap of this.bitmaps.values()) bitmap.close();
+    for (const bitmap of [...this.bitmaps.values()].flat()) bitmap.close();
     this.bitmaps.clear();
   }
 }

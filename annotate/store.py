@@ -1,7 +1,6 @@
-"""The queue: videos, their ids, their annotation files and the drafts of those that are not finished.
+"""The store: what has been marked in each episode, on disk, with a lock against overwriting other people's work.
 
-Knows files; does not know the page. Browsers name episodes by id, never by path. A finished annotation is
-`<stem>.json`; an unfinished one is `<stem>.json.draft`, so that `*.json` never picks it up.
+Knows annotation and draft files; does not know the page. See `episodes` for the names of the files.
 """
 
 from __future__ import annotations
@@ -10,46 +9,26 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from annotate.draft import Draft
-from dataset.annotation import Annotation, read_annotation, write_annotation, write_text_atomically
+from annotate.episodes import Episode, find_episodes
+from annotate.videos import Videos
+from dataset.annotation import Annotation, Camera, read_annotation, write_annotation, write_text_atomically
 from dataset.video import VideoReader, has_fingerprint
 
-VIDEO_SUFFIXES = frozenset([".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
+KEPT_FIELDS = ("measured_progress", "annotator", "extra")  # of an earlier annotation: the page does not show them
 
 
 class ConflictError(ValueError):
     """Somebody else (another tab, an editor) changed the episode since it was loaded."""
 
 
-@dataclass(frozen=True)
-class Episode:
-    """One video of the queue.
-
-    Args:
-        id: Stable name for browsers: derived from the path, the same after a restart.
-        video: The file.
-        annotation: Where its finished annotation goes.
-    """
-
-    id: str
-    video: Path
-    annotation: Path
-
-    @property
-    def draft(self) -> Path:
-        """Where its unfinished annotation goes."""
-        return self.annotation.with_name(self.annotation.name + ".draft")
-
-    @property
-    def status(self) -> str:
-        """Return "draft", "labelled" or "new"."""
-        if self.draft.exists():
-            return "draft"
-        return "labelled" if self.annotation.exists() else "new"
+class ReplacedError(ValueError):
+    """The video is another file than the one the page shows."""
 
 
 @dataclass(frozen=True)
@@ -71,43 +50,31 @@ class Store:
 
     Args:
         episodes: By id, in the order of the queue.
-        task: Task text of episodes that have none yet.
+        task: Task text of episodes that have none yet; may be blank, then the episode before gives its own.
+        videos: Their readers.
     """
 
     episodes: dict[str, Episode]
     task: str
-    _fingerprints: dict[str, str] = field(default_factory=dict, repr=False)
-    _readers: dict[str, VideoReader] = field(default_factory=dict, repr=False)
+    videos: Videos = field(default_factory=Videos, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
-    def open(cls, videos: Iterable[str | Path], task: str, output: str | Path | None = None) -> Store:
-        """Find the videos and where their annotations go.
-
-        Args:
-            videos: Files, or folders whose videos are taken in the order of their names.
-            task: Task text of episodes that have none yet.
-            output: Folder of the annotations; beside each video by default.
+    def open(
+        cls,
+        videos: Iterable[str | Path],
+        task: str = "",
+        output: str | Path | None = None,
+        cameras: Mapping[str, str | Path] | None = None,
+    ) -> Store:
+        """Find the videos and where their annotations go; see `episodes.find_episodes`.
 
         Raises:
-            ValueError: A path is missing, no video is there or readable, or two share an annotation file.
+            ValueError: A path is missing, no video is there, or the only one cannot be read.
         """
-        if not task.strip():
-            raise ValueError('the task text is empty; say what the robot shall do: --task "Open the drawer"')
-        episodes: dict[str, Episode] = {}
-        homes: dict[Path, Path] = {}
-        for video in _find(videos):
-            annotation = Path(output or video.parent) / f"{video.stem}.json"
-            other = homes.setdefault(annotation.absolute(), video)
-            if other != video:
-                raise ValueError(
-                    f"{other} and {video} would share the annotation {annotation}; give one of the videos another name"
-                )
-            key = hashlib.sha256(str(video.absolute()).encode()).hexdigest()[:12]
-            episodes[key] = Episode(key, video, annotation)
-        store = cls(episodes, task.strip())
-        if len(episodes) == 1:
-            store.load(next(iter(episodes)))
+        store = cls(find_episodes(videos, output, cameras), task.strip())
+        if len(store.episodes) == 1:
+            store.load(next(iter(store.episodes)))
         return store
 
     def episode(self, key: object) -> Episode:
@@ -117,22 +84,23 @@ class Store:
             ValueError: It is not in the queue.
         """
         if not isinstance(key, str) or key not in self.episodes:
-            raise ValueError(f"there is no episode {key!r} here; choose one in the list")
+            raise ValueError(f"there is no episode {str(key)[:40]!r} here; choose one in the list")
         return self.episodes[key]
 
-    def reader(self, key: str) -> VideoReader:
+    def reader(self, key: str, camera: int = 0) -> VideoReader:
         """Return the reader of an episode's video; indexed on first use."""
-        with self._lock:
-            if key not in self._readers:
-                self._readers[key] = VideoReader(self.episode(key).video)
-            return self._readers[key]
+        return self.videos.reader(self.episode(key), camera)
 
-    def fingerprint(self, key: str) -> str:
-        """Return the fingerprint of an episode's video, as it was when first used."""
-        with self._lock:
-            if key not in self._fingerprints:
-                self._fingerprints[key] = self.reader(key).fingerprint
-            return self._fingerprints[key]
+    def version(self, key: str) -> str:
+        """Return a name of what the episode's videos hold now."""
+        return self.videos.version(self.episode(key))
+
+    def next_unlabelled(self, key: str | None = None) -> str:
+        """Return the next episode that is not finished, going round; the one given when all are."""
+        keys = list(self.episodes)
+        start = keys.index(key) + 1 if key in self.episodes else 0
+        waiting = (k for k in keys[start:] + keys[:start] if self.episodes[k].status != "labelled")
+        return next(waiting, key if key in self.episodes else keys[0])
 
     def load(self, key: str) -> tuple[Draft, str]:
         """Return the present state of an episode and its revision.
@@ -146,9 +114,9 @@ class Store:
             annotation = self._annotation(episode)
             if episode.draft.exists():
                 return self._read_draft(episode), revision
-            return Draft.from_annotation(annotation) if annotation else Draft(self.task), revision
+            return Draft.from_annotation(annotation) if annotation else Draft(self._first_task(key)), revision
 
-    def save(self, key: str, draft: Draft, revision: str) -> Saved:
+    def save(self, key: str, draft: Draft, revision: str, version: str | None = None) -> Saved:
         """Write the annotation when it is finished, else the draft.
 
         A draft never touches an annotation that was finished before; finishing replaces both in one step.
@@ -157,14 +125,21 @@ class Store:
             key: Id of the episode.
             draft: The new state.
             revision: Of the state that the new one grew from.
+            version: Of the videos that the new one was made on; see `version`. None: not known.
 
         Raises:
+            ReplacedError: The video is another one by now.
             ConflictError: The state on disk is another one by now.
             ValueError: See `load`.
             OSError: The disk refuses.
         """
         episode = self.episode(key)
         with self._lock:
+            if version is not None and version != self.version(key):
+                raise ReplacedError(
+                    f"{episode.video.name} was replaced by another file since it was opened here; put the old one "
+                    "back, or move its annotation away to label the new one"
+                )
             present, present_revision = self.load(key)
             finished, missing = self._finish(episode, draft)
             if draft == present:  # also: a save whose answer was lost on its way back
@@ -175,28 +150,79 @@ class Store:
                 write_annotation(episode.annotation, finished)
                 episode.draft.unlink(missing_ok=True)
             else:
-                document = {"fingerprint": self.fingerprint(key)} | draft.to_document()
-                write_text_atomically(episode.draft, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+                self._write_draft(episode.draft, episode, draft)
             return Saved(_revision(episode), missing)
+
+    def keep_copy(self, key: str, draft: Draft) -> Path:
+        """Write a state that lost a conflict beside the annotation, under a name of its own; nothing is overwritten."""
+        episode = self.episode(key)
+        digest = hashlib.sha256(json.dumps(draft.to_document()).encode()).hexdigest()[:8]
+        path = episode.annotation.with_name(f"{episode.annotation.name}.kept-{digest}")
+        self._write_draft(path, episode, draft)
+        return path
 
     def missing(self, key: str) -> str | None:
         """Say what an episode still needs to be finished; None when it is."""
         with self._lock:
             return self._finish(self.episode(key), self.load(key)[0])[1]
 
-    def _finish(self, episode: Episode, draft: Draft) -> tuple[Annotation | None, str | None]:
-        reader, earlier = self.reader(episode.id), self._annotation(episode)
-        try:
-            finished = draft.to_annotation(
-                video=Path(os.path.relpath(episode.video.absolute(), episode.annotation.absolute().parent)).as_posix(),
-                fingerprint=self.fingerprint(episode.id),
+    def finish(self, key: str, draft: Draft) -> Annotation:
+        """Return the annotation that a draft amounts to; a `ValueError` says what is missing."""
+        with self._lock:
+            episode = self.episode(key)
+            reader, earlier = self.reader(key), self._annotation(episode)
+            kept = {} if earlier is None else {key: getattr(earlier, key) for key in KEPT_FIELDS}
+            return draft.to_annotation(
+                video=_seen_from(episode, episode.video),
+                fingerprint=reader.fingerprint,
                 num_frames=len(reader),
                 fps=reader.fps,
-                measured_progress=earlier.measured_progress if earlier else None,
+                cameras=self._cameras(episode, earlier),
+                **kept,
             )
+
+    def earlier(self, key: str) -> tuple[Draft, int] | None:
+        """Return what was marked in the nearest episode before (else after) that has stages, and its frame count."""
+        keys = list(self.episodes)
+        at = keys.index(key)
+        for other in keys[:at][::-1] + keys[at + 1 :]:
+            for draft in self._written(other):
+                if draft.stages:
+                    return draft, len(self.reader(other))
+        return None
+
+    def _first_task(self, key: str) -> str:
+        """Return the task text of an episode that nobody has touched: the command line's, else the one before's."""
+        keys = list(self.episodes)
+        earlier = (draft.task for other in keys[: keys.index(key)][::-1] for draft in self._written(other))
+        return self.task or next((task for task in earlier if task), "")
+
+    def _written(self, key: str) -> Iterator[Draft]:
+        """Yield the state on disk of another episode, if there is a sound one; its own page tells what is wrong."""
+        episode = self.episodes[key]
+        try:
+            if episode.draft.exists():
+                yield Draft.from_document(json.loads(episode.draft.read_text(encoding="utf-8")))
+            elif episode.annotation.exists():
+                yield Draft.from_annotation(read_annotation(episode.annotation))
+        except (ValueError, OSError):
+            return
+
+    def _finish(self, episode: Episode, draft: Draft) -> tuple[Annotation | None, str | None]:
+        try:
+            return self.finish(episode.id, draft), None
         except ValueError as error:
             return None, str(error)
-        return finished, None
+
+    def _cameras(self, episode: Episode, earlier: Annotation | None) -> tuple[Camera, ...]:
+        """Return the cameras shown, then those that the annotation had and this page does not show."""
+        shown = [
+            Camera(name, _seen_from(episode, path), self.reader(episode.id, number).fingerprint)
+            for number, (name, path) in enumerate(episode.cameras)
+            if number > 0
+        ]
+        names = {camera.name for camera in shown}
+        return (*shown, *(camera for camera in (earlier.cameras if earlier else ()) if camera.name not in names))
 
     def _annotation(self, episode: Episode) -> Annotation | None:
         """Return the finished annotation, None where there is none; refuse one of another video."""
@@ -224,24 +250,14 @@ class Store:
             raise ValueError(f"draft {episode.draft}: {error}; mend it, or move it away to start again") from None
         return draft
 
+    def _write_draft(self, path: Path, episode: Episode, draft: Draft) -> None:
+        document: dict[str, Any] = {"fingerprint": self.reader(episode.id).fingerprint} | draft.to_document()
+        write_text_atomically(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
-def _find(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the video files; folders give theirs, not those of folders inside."""
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in VIDEO_SUFFIXES]
-            if not inside:
-                kinds = " ".join(sorted(VIDEO_SUFFIXES))
-                raise ValueError(f"folder {path}: holds no video ({kinds}); name another folder or a file")
-            found |= dict.fromkeys(inside)
-        elif path.exists():
-            found[path] = None
-        else:
-            raise ValueError(f"video {path}: no such file or folder; check the path")
-    if not found:
-        raise ValueError("no video was given; name a file or a folder: --video my.mp4")
-    return list(found)
+
+def _seen_from(episode: Episode, video: Path) -> str:
+    """Return the path of a video relative to the episode's annotation file."""
+    return Path(os.path.relpath(video.absolute(), episode.annotation.absolute().parent)).as_posix()
 
 
 def _revision(episode: Episode) -> str:

@@ -38,9 +38,7 @@ def test_disk_and_memory_hold_the_same_features(nano, needed, tmp_path, encoded)
     disk = prepare_frames(nano, needed, on_disk(tmp_path))
     assert set(memory) == set(disk) == {(video, i) for video, indices in needed.items() for i in indices}
     for key, one in memory.items():
-        torch.testing.assert_close(
-            disk[key].values, one.values, rtol=1e-5, atol=1e-4
-        )  # other groups
+        torch.testing.assert_close(disk[key].values, one.values, rtol=1e-5, atol=1e-4)  # other groups
         assert disk[key].grid_thw == one.grid_thw
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -91,4 +91,4 @@ def test_the_bundled_demo_is_small_and_whole():
     outcomes = [d.annotation.success for d in held_out]
     assert len(outcomes) >= 5 and {True, False} == set(outcomes)
     assert all(d.annotation.measured_progress is not None for d in held_out)
-    assert json.loads((DEMO / "demo.json").read_text()).get("measured_progress") is None  # stages only, as a person marks
+    assert json.loads((DEMO / "demo.json").read_text()).get("measured_progress") is None  # as a person marks

@@ -31,6 +31,7 @@ from train.training_data import TrainingData
 PARITY = "reload_parity.json"
 PARITY_TOLERANCE = 1e-4  # largest difference of a logit between the trained model and the one loaded from disk
 PROBES = 4
+PROBE_TOKENS = 64  # of each answer; the rest follows from the weights that these come from
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "av", "numpy")
 
 
@@ -41,7 +42,7 @@ class Probes:
     Args:
         inputs: The forward pass's arguments, without labels.
         logits: Float tensor, shape (samples, length, vocabulary).
-        answers: Greedy answers, one per sample.
+        answers: The beginnings of greedy answers, one per sample.
         samples: The samples.
     """
 
@@ -198,7 +199,7 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
 
 
 def _answers(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> list[str]:
-    """Return greedy answers, one at a time: prompts may differ."""
+    """Return the beginnings of greedy answers, one at a time: prompts may differ."""
     answers = []
     for sample in samples:
         window = [collator.frames[sample.video, index] for index in sample.window_frame_indices]
@@ -207,5 +208,5 @@ def _answers(model: ProgressModel, collator: WindowCollator, samples: Sequence[V
             features = model.encode_pixels(pixels, torch.tensor([one.grid_thw for one in window]))
         else:
             features = [one.features(model.device) for one in window]
-        answers += answer_windows(model, [features], sample.prompt)
+        answers += answer_windows(model, [features], sample.prompt, PROBE_TOKENS)
     return answers

@@ -146,8 +146,12 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
-        """Handle the two signals inside the block (main thread only) and restore the earlier handlers after it."""
-        earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the two signals inside the block (main thread only) and restore the earlier handlers after it.
+
+        A signal that this process was started to ignore (`nohup`, a shell's `&`) stays ignored.
+        """
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        earlier = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
         def note(number: int, frame: object) -> None:
             self.signal_number = number

@@ -1,0 +1,129 @@
+import json
+import shutil
+
+import pytest
+from material import TASK, make_annotation, write_video
+
+from annotate import ConflictError, Draft, ReplacedError, Store
+from dataset import Stage, read_annotation, write_annotation
+
+STAGES = (Stage("reach", 0, 10), Stage("lift", 10, 30))
+FINISHED = Draft(TASK, STAGES, True, "it hangs")
+
+
+@pytest.fixture
+def store(video, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(video, tmp_path / name)
+    return Store.open([tmp_path], TASK)
+
+
+@pytest.fixture
+def first(store):
+    return next(iter(store.episodes))
+
+
+def test_a_draft_is_kept_apart_until_it_is_finished(store, first, tmp_path):
+    draft, revision = store.load(first)
+    assert draft == Draft(TASK)
+    saved = store.save(first, Draft(TASK, STAGES), revision)
+    assert "choose Done or Not done" in saved.missing
+    assert (tmp_path / "a.json.draft").exists()
+    assert not (tmp_path / "a.json").exists()
+    saved = store.save(first, FINISHED, saved.revision)
+    assert saved.missing is None
+    assert not (tmp_path / "a.json.draft").exists()
+    assert read_annotation(tmp_path / "a.json").stages == STAGES
+    assert Store.open([tmp_path], TASK).load(first) == (FINISHED, saved.revision)  # the same after a restart
+    store.save(first, Draft(TASK, STAGES), saved.revision)
+    assert read_annotation(tmp_path / "a.json").success  # a draft never touches what was finished
+
+
+def test_an_outdated_revision_conflicts_and_nothing_is_overwritten(store, first, tmp_path):
+    _, revision = store.load(first)
+    store.save(first, FINISHED, revision)
+    with pytest.raises(ConflictError, match=r"a\.mp4 was changed elsewhere"):
+        store.save(first, Draft("Another task", STAGES), revision)
+    assert read_annotation(tmp_path / "a.json").task == TASK
+    assert store.save(first, FINISHED, revision).missing is None  # a save whose answer was lost is no conflict
+    kept = store.keep_copy(first, Draft("Another task", STAGES))
+    assert kept.name.startswith("a.json.kept-")
+    assert json.loads(kept.read_text())["task"] == "Another task"
+
+
+def test_a_replaced_video_is_not_annotated_with_the_old_ones_stages(store, first, tmp_path):
+    _, revision = store.load(first)
+    version = store.version(first)
+    write_video(tmp_path / "a.mp4", 35)
+    with pytest.raises(ReplacedError, match="was replaced by another file"):
+        store.save(first, FINISHED, revision, version)
+    write_annotation(tmp_path / "b.json", make_annotation(tmp_path / "a.mp4", 10, 30))
+    with pytest.raises(ValueError, match="belongs to another file"):
+        store.load(list(store.episodes)[1])
+
+
+def test_what_the_page_does_not_show_is_kept(store, first, tmp_path):
+    measured = tuple(float(frame) for frame in range(40))
+    fields = {"measured_progress": measured, "annotator": "anna", "extra": {"weather": "dry"}}
+    write_annotation(tmp_path / "a.json", make_annotation(tmp_path / "a.mp4", 10, 30, **fields))
+    draft, revision = store.load(first)
+    store.save(first, Draft("Another task", draft.stages, True), revision)
+    annotation = read_annotation(tmp_path / "a.json")
+    assert (annotation.measured_progress, annotation.annotator) == (measured, "anna")
+    assert (annotation.task, dict(annotation.extra)) == ("Another task", {"weather": "dry"})
+
+
+def test_damaged_files_are_named_and_stay_as_they_are(store, first, tmp_path):
+    (tmp_path / "a.json").write_text("{cut")
+    with pytest.raises(ValueError, match=r"a\.json: no valid JSON.*it stays as it is"):
+        store.load(first)
+    (tmp_path / "a.json").unlink()
+    (tmp_path / "a.json.draft").write_text("[1]")
+    with pytest.raises(ValueError, match=r"a\.json\.draft.*mend it"):
+        store.load(first)
+    assert (tmp_path / "a.json.draft").read_text() == "[1]"
+
+
+def test_the_queue_goes_round(store, first):
+    second = list(store.episodes)[1]
+    assert store.next_unlabelled() == first
+    assert store.next_unlabelled(first) == second
+    assert store.next_unlabelled(second) == first
+    for key in (first, second):
+        store.save(key, FINISHED, store.load(key)[1])
+    assert store.next_unlabelled(second) == second
+
+
+def test_an_episode_takes_task_and_stages_from_the_one_before(store, first, tmp_path):
+    second = list(store.episodes)[1]
+    assert store.earlier(second) is None
+    store.save(first, Draft("Wipe the table", STAGES), store.load(first)[1])
+    assert store.earlier(second) == (Draft("Wipe the table", STAGES), 40)
+    assert store.load(second)[0] == Draft(TASK)  # the command line's task goes first
+    assert Store.open([tmp_path]).load(second)[0] == Draft("Wipe the table")
+
+
+def test_a_full_disk_leaves_the_old_state(store, first, tmp_path, monkeypatch):
+    _, revision = store.load(first)
+    revision = store.save(first, Draft(TASK, STAGES[:1]), revision).revision
+    before = (tmp_path / "a.json.draft").read_bytes()
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            store.save(first, FINISHED, revision)
+    assert (tmp_path / "a.json.draft").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json.draft", "a.mp4", "b.mp4"]
+    store.save(first, FINISHED, revision)
+
+
+def test_the_only_video_must_be_readable_and_ids_are_looked_up(tmp_path, store):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        Store.open([tmp_path / "broken.mp4"], TASK)
+    for key in ("../../etc/passwd", None, 7, ["a"], "x" * 5000):
+        with pytest.raises(ValueError, match="there is no episode"):
+            store.episode(key)
