@@ -191,9 +191,9 @@ class Editor:
         return box["x"] + frame / count * box["width"], box["y"] + y
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser for the whole session."""
+    """A headless browser for one file of tests: while it runs, Playwright's event loop occupies this thread."""
     path = shutil.which("chromium")
     try:
         from playwright.sync_api import sync_playwright
