@@ -28,8 +28,7 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class StreamIndex:
-    """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit, the
-    rate that the file states.
+    """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit, the rate stated.
 
     A stream without times (raw H.264) is counted: `timed` is False, PTS are frame numbers, it is read from the start.
     A cut out of a longer stream may begin with frames that nothing decodes: `whole` is False, they are left out.
