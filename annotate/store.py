@@ -5,6 +5,7 @@ Knows annotation and draft files; does not know the page. See `episodes` for the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -144,6 +145,9 @@ class Store:
             finished, missing = self._finish(episode, draft)
             if draft == present:  # also: a save whose answer was lost on its way back
                 return Saved(present_revision, missing)
+            home = episode.annotation.absolute().parent
+            if revision != present_revision and not home.is_dir():  # unplugged: nobody else's work is there to keep
+                raise FileNotFoundError(errno.ENOENT, "the folder is not there", str(home))
             if revision != present_revision:
                 raise ConflictError(f"{episode.video.name} was changed elsewhere since it was loaded here")
             if finished is not None:

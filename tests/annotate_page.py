@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 import av
-import numpy as np
 import pytest
 from material import ROOT, numbered_frame
 
@@ -191,9 +190,9 @@ class Editor:
         return box["x"] + frame / count * box["width"], box["y"] + y
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless browser for the whole session."""
+    """A headless browser for one file of tests: while it runs, Playwright's event loop occupies this thread."""
     path = shutil.which("chromium")
     try:
         from playwright.sync_api import sync_playwright
@@ -233,11 +232,9 @@ def write_timed_video(path: Path, times_ms: list[int], start_ms: int = 0, size: 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=1000, options={"preset": "ultrafast", "g": "250"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        rows, columns = np.arange(height) * 64 // height, np.arange(width) * 96 // width
         for index, time_ms in enumerate(times_ms):
-            frame = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(numbered_frame(index)[rows[:, None], columns]), format="rgb24"
-            )
+            small = av.VideoFrame.from_ndarray(numbered_frame(index), format="rgb24")
+            frame = small.reformat(width, height, "yuv420p", interpolation="POINT")
             frame.pts = start_ms + time_ms
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate import editing
@@ -73,6 +73,7 @@ def test_rescaling_to_another_video():
         editing.rescale(TWO, 40, 1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["mark", "move", "remove"]), st.integers(0, 41), st.integers(0, 9)), max_size=30)
 )

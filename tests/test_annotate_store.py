@@ -120,6 +120,17 @@ def test_a_full_disk_leaves_the_old_state(store, first, tmp_path, monkeypatch):
     store.save(first, FINISHED, revision)
 
 
+def test_a_folder_that_went_away_is_no_conflict(video, tmp_path):
+    store = Store.open([video], TASK, tmp_path / "labels")
+    key = next(iter(store.episodes))
+    revision = store.save(key, Draft(TASK, STAGES[:1]), store.load(key)[1]).revision  # makes the folder
+    (tmp_path / "labels").rename(tmp_path / "unplugged")
+    with pytest.raises(FileNotFoundError, match="the folder is not there"):
+        store.save(key, FINISHED, revision)
+    (tmp_path / "unplugged").rename(tmp_path / "labels")
+    assert store.save(key, FINISHED, revision).missing is None
+
+
 def test_the_only_video_must_be_readable_and_ids_are_looked_up(tmp_path, store):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(ValueError, match="cannot be decoded"):
