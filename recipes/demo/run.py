@@ -75,17 +75,21 @@ def main(arguments: argparse.Namespace) -> None:
     results = list(evaluate(model, read_demonstrations(held_out), max_sampled_frames=None))
 
     shown = next((r for r in results if r.demonstration.annotation.success), results[0]).demonstration
-    predictions = output / "predictions" / f"{shown.episode}.adapter.jsonl"
+    records = {name: output / "predictions" / f"{shown.episode}.{name}.jsonl" for name in ("adapter", "base")}
     write_report(results, summarise(results, read_train_summary(adapter), time.monotonic() - started), output)
 
     say(
         "4/4 render the overlay video",
-        f"python -m infer.overlay --predictions {predictions} --output {output / 'overlay.mp4'}",
+        f"python -m infer.overlay --predictions {records['adapter']} {records['base']} --names adapter base"
+        f" --annotation {shown.path} --output {output / 'overlay.mp4'}",
     )
     from infer.overlay import render_overlay
     from infer.records import read_records
 
-    render_overlay(read_records(predictions), shown.video, output / "overlay.mp4")
+    render_overlay(
+        read_records(records["adapter"]), shown.video, output / "overlay.mp4", read_records(records["base"]),
+        ("adapter", "base"), shown.annotation,
+    )  # fmt: skip
 
     report = summarise(results, read_train_summary(adapter), time.monotonic() - started)
     write_report(results, report, output)
