@@ -57,6 +57,13 @@ class Server:
         """Start it and wait until it listens."""
         command = [sys.executable, "-m", "annotate", "--port", str(self.port), *self.arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
