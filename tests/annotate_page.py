@@ -57,7 +57,14 @@ class Server:
         """Start it and wait until it listens."""
         command = [sys.executable, "-m", "annotate", "--port", str(self.port), *self.arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        deadline = time.monotonic() + 60
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return
@@ -111,7 +118,7 @@ class Editor:
         """Return a state that the editor shows as `data-...`."""
         return self.page.evaluate("(name) => document.querySelector('#stage-timeline')?.dataset[name] ?? ''", name)
 
-    def wait(self, name: str, expected: Any, timeout_sec: float = 20) -> str:
+    def wait(self, name: str, expected: Any, timeout_sec: float = 60) -> str:
         """Wait until a state has a value, or satisfies a condition."""
         deadline = time.monotonic() + timeout_sec
         while time.monotonic() < deadline:
