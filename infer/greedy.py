@@ -65,7 +65,7 @@ def greedy_answers(
     parts: list[Continuation] = []
     for numbers in _prefill_parts(windows):
         part = Continuation(model, [windows[n] for n in numbers], [prompts[n] for n in numbers])
-        proposals = [drafts[n].propose(())[: max_new_tokens - 1] for n in numbers]
+        proposals = [_without_frames(model, drafts[n].propose(()))[: max_new_tokens - 1] for n in numbers]
         states = part.append(proposals)
         rows = _settle(part, [answers[n] for n in numbers], proposals, states, 0, max_new_tokens)
         if rows:
@@ -82,6 +82,11 @@ def greedy_answers(
         states = batch.append([[answers[n].tokens[-1], *rest] for n, rest in zip(left, proposals, strict=True)])
         left = [left[row] for row in _settle(batch, [answers[n] for n in left], proposals, states, 1, max_new_tokens)]
     return answers
+
+
+def _without_frames(model: ProgressModel, draft: list[int]) -> list[int]:
+    """Cut a draft before an image token: beside the question it would be taken for a frame that has no features."""
+    return draft[: draft.index(model.image_token_id)] if model.image_token_id in draft else draft
 
 
 def _prefill_parts(windows: Sequence[Sequence[FrameFeatures]]) -> Iterator[list[int]]:

@@ -98,15 +98,6 @@ def test_adapter_and_base_are_not_confused(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_vision_tower_is_not_a_target(tmp_path):
-    line = refused(
-        "train", "--config", RECIPE, f"data.annotations=[{DEMO / 'demo.json'}]", f"sft.output_dir={tmp_path / 'a'}",
-        "lora.target_modules=[qkv]",
-    )  # fmt: skip
-    assert "vision tower" in line and "encoded once" in line
-
-
-@pytest.mark.slow
 def test_a_command_that_succeeds_and_debug(tmp_path):
     result = command("dataset", DEMO / "demo.json", "--config", RECIPE, "--output", tmp_path / "s.jsonl")
     assert result.returncode == 0, result.stderr

@@ -55,7 +55,7 @@ def test_answers_end_or_fill_their_budget_and_those_of_random_models_differ(case
     assert model is nano or len({tuple(answer) for answer in plain}) > 2
 
 
-@pytest.mark.parametrize("draft", ["own", "neighbour", "half", "exchanged", "junk", "longer", "several"])
+@pytest.mark.parametrize("draft", ["own", "neighbour", "half", "exchanged", "frame", "junk", "longer", "several"])
 def test_any_draft_gives_the_same_tokens_in_a_batch_and_alone(case, draft):
     model, windows, plain = case
     rng = np.random.default_rng(0)
@@ -65,6 +65,7 @@ def test_any_draft_gives_the_same_tokens_in_a_batch_and_alone(case, draft):
         "neighbour": [[plain[number - 1]] for number in range(len(plain))],
         "half": [[[*answer[:10], 5, 6, 7]] for answer in plain],
         "exchanged": [[[t + (i % 5 == 0) for i, t in enumerate(answer)]] for answer in plain],
+        "frame": [[[*answer[:5], model.image_token_id, *answer[5:]]] for answer in plain],
         "junk": [[one] for one in junk],
         "longer": [[answer + junk[0]] for answer in plain],
         "several": [[junk[n], plain[n - 1], plain[n]] if n % 2 else [] for n in range(len(plain))],
