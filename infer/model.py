@@ -22,13 +22,13 @@ from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForCond
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.devices import best_attention, best_device, four_bits, move, resolve_dtype
 from infer.errors import ModelError
 from infer.memory import BatchLimit
 
 _IMAGE_TOKEN = "<|image_pad|>"
 DEFAULT_ADAPTER = "default"
 PixelBudget = tuple[int, int]  # least and most pixels of one image
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,15 @@ class ProgressModel:
             refuse_vision_adapter(model_path)
         elif is_adapter(model_path):
             raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-        device = device or _best_device()
-        dtype = _resolve_dtype(torch_dtype, device)
-        attention = attn_implementation or _best_attention(device, dtype)
+        device = device or best_device()
+        dtype = resolve_dtype(torch_dtype, device)
+        attention = attn_implementation or best_attention(device, dtype)
         options = {"dtype": dtype, "attn_implementation": attention}
         if load_in_4bit:
-            options |= _four_bits(device, dtype)
+            options |= four_bits(device, dtype)
         model, tokenizer, image_processor = _load_base(base_name, options, min_pixels, max_pixels)
         if not load_in_4bit:  # bitsandbytes has put it on the GPU already
-            _move(model, device)
+            move(model, device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if use_lora:
             loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
@@ -402,59 +402,11 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return model_id, revision
 
 
-def _four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """Return what `from_pretrained` needs for a base in 4 bits (NF4, double quantization, as in QLoRA)."""
-    from importlib.util import find_spec
-
-    if not device.startswith("cuda"):
-        raise ModelError(f"load_in_4bit is set, but the device is {device}; 4 bits need an NVIDIA GPU, leave it out")
-    if find_spec("bitsandbytes") is None:
-        raise ModelError("load_in_4bit needs the package bitsandbytes; `pip install bitsandbytes`, or leave it out")
-    from transformers import BitsAndBytesConfig
-
-    config = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=["visual", "lm_head"],
-    )
-    return {"quantization_config": config, "device_map": {"": device}}
-
-
 def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | None, max_pixels: int | None) -> None:
     for name, asked in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
         trained = getattr(config, name)
         if asked is not None and trained is not None and asked != trained:
             raise ModelError(f"adapter {folder} was trained with {name} {trained}, not {asked}; leave {name} out")
-
-
-def _move(model: Any, device: str) -> None:
-    try:
-        model.to(device)
-    except (AssertionError, RuntimeError) as error:  # torch raises either, by device
-        raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _best_attention(device: str, dtype: torch.dtype) -> str:
-    from transformers.utils import is_flash_attn_2_available
-
-    usable = device.startswith("cuda") and dtype in (torch.float16, torch.bfloat16) and is_flash_attn_2_available()
-    return "flash_attention_2" if usable else "sdpa"
-
-
-def _resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
-    if torch_dtype == "auto":
-        return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
-    if torch_dtype not in _DTYPES:
-        raise ModelError(f'torch_dtype "{torch_dtype}" is unknown; use auto, {", ".join(_DTYPES)}')
-    return _DTYPES[torch_dtype]
 
 
 def _load_base(base_name: str, options: dict[str, Any], min_pixels: int | None, max_pixels: int | None):
