@@ -14,7 +14,6 @@ from infer.frames import EncodedVideo
 from infer.memory import BatchLimit
 from infer.model import PixelBudget, ProgressModel
 
-BLOCK = 4  # batches whose frames are in memory together
 SPACINGS = (64, 8, 1)
 RECENT = 8  # distinct answers that are remembered
 FEATURE_BYTES = 2**30  # a block is cut shorter when its frames' features would take more
@@ -55,12 +54,15 @@ class AnswerMemory:
 def blocks(
     video: EncodedVideo, shown: Sequence[Sequence[int]], batch_size: int, budget: PixelBudget
 ) -> Iterator[tuple[int, int]]:
-    """Yield [start, stop) of the windows whose frames are held together: `BLOCK` batches, or what memory allows."""
+    """Yield [start, stop) of the windows whose frames are held together: a batch, or what memory allows.
+
+    A block is no longer than a batch, so that the frames of the next one are prepared while this one is answered.
+    """
     start = 0
     while start < len(shown):
         if start == 0:
             video.load(shown[0], budget)
-        stop = min(len(shown), start + BLOCK * batch_size)
+        stop = min(len(shown), start + batch_size)
         room = max(1, FEATURE_BYTES // max(1, video.bytes_per_frame))
         frames: set[int] = set()
         for number in range(start, stop):

@@ -39,7 +39,7 @@ def test_blocks_cover_all_windows_once():
     found = list(blocks(Frames(), shown, batch_size=8, budget=(1, 1)))
     assert found[0][0] == 0 and found[-1][1] == 100
     assert all(left[1] == right[0] for left, right in pairwise(found))
-    assert max(stop - start for start, stop in found) == schedule.BLOCK * 8
+    assert max(stop - start for start, stop in found) == 8
 
 
 def test_blocks_are_cut_where_features_would_not_fit(monkeypatch):
