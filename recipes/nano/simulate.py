@@ -1,7 +1,7 @@
 """Render robot clips with labelled stages from Meta-World (MuJoCo), on a CPU and without a display.
 
     pip install metaworld==3.1.1 packaging av        # in an environment of its own
-    MUJOCO_GL=egl python recipes/nano/simulate.py --set training --output /tmp/simdata
+    MUJOCO_GL=egl python recipes/nano/simulate.py --set training --output clips
 
 Writes OUTPUT/<task>/epNN.mp4 and .json. An episode is simulated first and rendered afterwards from the recorded joint
 positions. Labels never use time: a small state machine (`sim_episode.StageTracker`) advances on contacts, positions
