@@ -59,3 +59,7 @@ def test_the_prompt_shown_is_the_prompt_used():
     assert " ".join(build_prompt(task).split()) in shown
     answer = build_completion(41.72, ("Lift the red puck off the table", "Carry the red puck to the blue goal marker"))
     assert " ".join(answer.split()) in shown
+
+
+def test_the_annotation_shown_is_the_bundled_one():
+    assert (ROOT / "recipes" / "demo" / "demo.json").read_text(encoding="utf-8").strip() in README
