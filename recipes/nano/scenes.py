@@ -89,7 +89,6 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
     stage, start_distance = 0, None
     speed = rng.uniform(0.02, 0.05)
     tail = int(rng.integers(6, 14))
-    retreat = gripper.copy()
     for _ in range(240):
         # where the script wants to go, and how far the *scene* still is from the end of the stage
         phase = (
@@ -174,7 +173,6 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
                 stage = min(stage, count - 1)
                 if stage == count - 1 and finished:
                     stopped, pause_left = True, min(pause_left, 10)
-    del retreat
     return states, np.array(stages), np.array(fractions), count
 
 
