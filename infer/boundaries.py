@@ -6,6 +6,7 @@ Knows annotations and the lists that answers hold; does not know percentages bey
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dataset.annotation import Annotation
 from dataset.progress import SUCCESS_THRESHOLD, plan_steps, remaining_subtasks
@@ -34,30 +35,28 @@ def _stage_at(annotation: Annotation, frame: int):
 def answered_stages(annotation: Annotation, outputs: Sequence[str]) -> list[int | None]:
     """Return the step that every answer says is being done, as `labelled_stages` counts them; None for none of them.
 
-    The list of remaining actions is compared with the steps of the annotation, without regard to case, blanks and a
-    full stop: the step from which on the rest is that very list; else the step named first, and of several of that name
-    the one with the nearest number of steps left. No list means that all is done, if the answer also says at least
-    95 %; an answer that says neither names no step. Words of their own count as no step: a base model that was not
-    adapted to the wording of these steps scores low here whatever it sees.
+    It is the step named first in the list of remaining actions, without regard to case, blanks and a full stop; where
+    several steps have that name, the one with the nearest number of steps left. No list means that all is done, if the
+    answer also says at least 95 %; an answer that says neither names no step. Words of their own count as no step: a
+    base model that was not adapted to the wording of these steps scores low here whatever it sees.
 
     Args:
         annotation: The episode; its texts are those that the model was taught, or the comparison means little.
         outputs: The raw answers.
     """
-    names = [_normal(step.subtask) for step in plan_steps(annotation).steps]
-    return [_answered_stage(names, output) for output in outputs]
+    plan = plan_steps(annotation)
+    steps_of: dict[str, list[int]] = {}
+    for stage, step in zip(annotation.kept_stages, plan.step_of_stage, strict=True):
+        steps_of.setdefault(_normal(stage.subtask), []).append(step)
+    return [_answered_stage(steps_of, len(plan.steps), output) for output in outputs]
 
 
-def _answered_stage(names: Sequence[str], output: str) -> int | None:
+def _answered_stage(steps_of: dict[str, list[int]], count: int, output: str) -> int | None:
     answer = parse_answer(output)
-    left = [_normal(text) for text in answer.remaining]
-    if not left:
-        return len(names) if answer.progress is not None and answer.progress >= SUCCESS_THRESHOLD else None
-    start = len(names) - len(left)
-    if start >= 0 and list(names[start:]) == left:
-        return start
-    named = [step for step, name in enumerate(names) if name == left[0]]
-    return min(named, key=lambda step: abs(step - start), default=None)
+    if not answer.remaining:
+        return count if answer.progress is not None and answer.progress >= SUCCESS_THRESHOLD else None
+    by_length = count - len(answer.remaining)
+    return min(steps_of.get(_normal(answer.remaining[0]), ()), key=lambda step: abs(step - by_length), default=None)
 
 
 def _normal(text: str) -> str:
@@ -103,7 +102,7 @@ def boundary_f1(
 
 def _boundaries(frames: Sequence[int], stages: Sequence[int | None]) -> list[int]:
     known = [(frame, stage) for frame, stage in zip(frames, stages, strict=True) if stage is not None]
-    return [after[0] for before, after in zip(known, known[1:], strict=False) if before[1] != after[1]]
+    return [after[0] for before, after in pairwise(known) if before[1] != after[1]]
 
 
 def _matched(wanted: Sequence[int], found: Sequence[int], reach: float) -> int:
