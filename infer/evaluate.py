@@ -17,7 +17,7 @@ from dataset.samples import Demonstration
 from dataset.video import VideoReader
 from infer.decode import Readout
 from infer.frames import EncodedVideo
-from infer.metrics import episode_metrics
+from infer.metric_block import Block, card_block
 from infer.model import ProgressModel
 from infer.predict import choose_window, predict_video, sampled_frames
 from infer.records import Prediction
@@ -62,7 +62,7 @@ class EpisodeResult:
         predictions: Per model ("base", "adapter") the forward predictions.
         values: Per reader (models and `RIVALS`) the forward percentages, nan where an answer had none.
         backward: The same while the video is played backwards, in that order of playback.
-        metrics: Per reader the metric block (`infer.metrics.METRICS`).
+        metrics: Per reader the metric block (`infer.metric_block.card_block`).
         expected: Frame numbers and, by the judged model, their expected percentages (`readout` "expected").
         shortcuts: What the judged model says to windows that were tampered with; None where that was not asked.
         held_out: Whether the adapter never saw this recording.
@@ -75,7 +75,7 @@ class EpisodeResult:
     predictions: dict[str, list[Prediction]]
     values: dict[str, np.ndarray]
     backward: dict[str, np.ndarray]
-    metrics: dict[str, dict[str, float | None]]
+    metrics: dict[str, Block]
     expected: tuple[list[int], np.ndarray]
     shortcuts: ShortcutReading | None = None
     held_out: bool = True
@@ -140,11 +140,15 @@ def _evaluate_one(
         seconds[name] = time.perf_counter() - started
         predictions[name] = passes[False]
         values[name], backward[name] = percentages(passes[False]), percentages(passes[True])
-        blocks[name] = episode_metrics(labels, values[name], backward[name], *map(parsed, passes.values()))
+        blocks[name] = card_block(
+            demonstration.annotation, frames, labels, values[name], backward[name],
+            [one.parsed_progress is not None for one in (*passes[False], *passes[True])],
+            [one.model_output for one in passes[False]],
+        )  # fmt: skip
     judged = model_readers(model)[-1]
     for name, rival in rival_values(len(frames)).items():
         values[name] = backward[name] = rival  # a clock rises whichever way the video runs
-        blocks[name] = episode_metrics(labels, rival, rival)
+        blocks[name] = card_block(demonstration.annotation, frames, labels, rival, rival)
     expected = (frames, values[judged])
     if spec.readout == "text":
         few = evenly_spaced(frames, EXPECTED_WINDOWS)
@@ -176,6 +180,43 @@ def percentages(predictions: Sequence[Prediction]) -> np.ndarray:
     return np.array([np.nan if one.progress is None else one.progress for one in predictions], dtype=np.float64)
 
 
-def parsed(predictions: Sequence[Prediction]) -> list[bool]:
-    """Tell per answer whether its text said the percentage."""
-    return [one.parsed_progress is not None for one in predictions]
+@dataclass(frozen=True)
+class TrainingReading:
+    """The training demonstrations as the judged model reads them: what thresholds and calibration are fitted on.
+
+    Args:
+        labels: Percent, float64, shape (frames,); frames of all demonstrations joined, those without a label left out.
+        values: Percentages that the texts say; nan for none.
+        expected: Expected percentages (`readout` "expected"); nan for none.
+    """
+
+    labels: np.ndarray
+    values: np.ndarray
+    expected: np.ndarray
+
+
+def read_training_demonstrations(
+    model: ProgressModel, demonstrations: Sequence[Demonstration], spec: EvaluationSpec
+) -> TrainingReading:
+    """Read every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
+    labels, values, expected = [], [], []
+    plans = []
+    for demonstration in demonstrations:
+        reader = VideoReader(demonstration.video)
+        curve = label_curve(demonstration.annotation)
+        frames = sampled_frames(len(reader), spec.max_sampled_frames)
+        plans.append((demonstration, reader, curve, [frame for frame in frames if np.isfinite(curve[frame])]))
+    with tqdm(
+        total=sum(len(plan[3]) for plan in plans), desc="reading the training demonstration", unit="window"
+    ) as bar:
+        for demonstration, reader, curve, frames in plans:
+            answers = list(
+                predict_video(
+                    model, EncodedVideo(model, reader), demonstration.annotation.task, choose_window(model), frames,
+                    batch_size=spec.batch_size, readout="expected", progress_bar=bar,
+                )
+            )  # fmt: skip
+            labels.append(curve[frames])
+            values += [np.nan if one.parsed_progress is None else one.parsed_progress for one in answers]
+            expected.append(percentages(answers))
+    return TrainingReading(np.concatenate(labels), np.array(values, dtype=np.float64), np.concatenate(expected))

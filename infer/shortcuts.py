@@ -1,6 +1,6 @@
 """Shortcut tests: what a model says to windows that were tampered with. They need no labels.
 
-A progress reward must read the scene. A model may instead have learnt the clock, the motion, or the habits of one video,
+A progress reward must read the scene. A model may have learnt the clock, the motion or the habits of one video instead,
 and still look good on a forward playback. Each test changes one thing and says what a reader of the scene does then.
 Knows windows, features and answers; does not know metrics against labels or verdicts.
 """
@@ -55,7 +55,7 @@ SHORTCUTS = (
     Shortcut("half_speed", "half speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
     Shortcut("double_speed", "double speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
     Shortcut(
-        "shuffled", "earlier pictures in random order, same current picture", "says about the same", _CHANGE, MOST_CHANGE
+        "shuffled", "earlier pictures in random order, current one last", "says about the same", _CHANGE, MOST_CHANGE
     ),
     Shortcut(
         "blank", "blank images", "says little, or is unsure",
@@ -128,9 +128,7 @@ def count_shortcut_windows(frames: int, per_episode: int) -> int:
     return (len(SCENE_TESTS) + 1) * min(frames, per_episode) + (len(SHADES) if per_episode else 0)
 
 
-def changed_windows(
-    window: WindowSpec, t: int, fps: float, rng: np.random.Generator
-) -> dict[str, tuple[int, ...]]:
+def changed_windows(window: WindowSpec, t: int, fps: float, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
     """Return the window of frame `t` as each of `SCENE_TESTS` shows it, as source frames; all end at `t`."""
     plain = window_indices(window, t, fps)
     return {
