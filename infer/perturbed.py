@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -59,15 +60,17 @@ def scale_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
     return np.minimum(frame.astype(np.float32) * factor + 0.5, 255.0).astype(np.uint8)
 
 
+OTHER_LIGHT = "record the next demonstration in other light"
+OTHER_SPEED = "do it {} in the next demonstration, or train with data.sampling.speed_share=0.5"
 RECORDED = Copy("as recorded")
 COPIES = (
     RECORDED,
     Copy("cropped", "record the next demonstration with the camera a little closer or aside", crop),
-    Copy("darker", "record the next demonstration in other light", lambda frame: scale_brightness(frame, DARKER)),
-    Copy("brighter", "record the next demonstration in other light", lambda frame: scale_brightness(frame, BRIGHTER)),
-    Copy("half speed", "do it slower in the next demonstration, or train with data.sampling.speed_share=0.5", None, SLOWER),
-    Copy("double speed", "do it faster in the next demonstration, or train with data.sampling.speed_share=0.5", None, FASTER),
-)  # fmt: skip
+    Copy("darker", OTHER_LIGHT, partial(scale_brightness, factor=DARKER)),
+    Copy("brighter", OTHER_LIGHT, partial(scale_brightness, factor=BRIGHTER)),
+    Copy("half speed", OTHER_SPEED.format("slower"), stretch=SLOWER),
+    Copy("double speed", OTHER_SPEED.format("faster"), stretch=FASTER),
+)
 
 
 class ChangedVideo:

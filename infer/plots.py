@@ -28,15 +28,15 @@ THEME = {
     "#010203": "var(--ink)", "#010204": "var(--soft)", "#010205": "var(--line)", "#010206": "var(--label)",
     "#010207": "var(--base)", "#010208": "var(--adapter)", "#010209": "var(--clock)",
 }  # fmt: skip
-_INK, _SOFT, _LINE, _LABEL, _BASE, _ADAPTER, _CLOCK = THEME
-_COLOURS = {"label": _LABEL, "base": _BASE, "adapter": _ADAPTER, "clock": _CLOCK}
+INK, SOFT, LINE, LABEL, BASE, ADAPTER, CLOCK = THEME
+_COLOURS = {"label": LABEL, "base": BASE, "adapter": ADAPTER, "clock": CLOCK}
 PLOT_SIZE = (9.0, 2.6)  # inches
 AXIS_LEFT, AXIS_RIGHT = 0.06, 0.995  # of the drawing's width; the filmstrip is aligned with them
 FILMSTRIP_FRAMES = 10
 THUMBNAIL = 96  # pixels, the longer side
-_STYLE = {
-    "font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "text.color": _INK, "axes.labelcolor": _SOFT,
-    "xtick.color": _SOFT, "ytick.color": _SOFT, "axes.edgecolor": _LINE, "grid.color": _LINE, "axes.grid": True,
+STYLE = {
+    "font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": SOFT,
+    "xtick.color": SOFT, "ytick.color": SOFT, "axes.edgecolor": LINE, "grid.color": LINE, "axes.grid": True,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "svg.hashsalt": "onetake",
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ def draw_episode(
         markers: Times to mark, such as those of the worst windows.
         name: Distinct for every drawing of a page.
     """
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
         styles = {
             "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "clock": {"linewidth": 1.0, "linestyle": ":"},
@@ -61,12 +61,12 @@ def draw_episode(
         for curve, values in curves.items():
             axis.plot(seconds, values, color=_COLOURS[curve], label=curve, **styles[curve])
         for marker in markers:
-            axis.axvline(marker, color=_SOFT, linewidth=0.8, linestyle=(0, (1, 2)))
+            axis.axvline(marker, color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)))
         end = max(seconds[-1], seconds[0] + 1e-3)
         axis.set(xlim=(seconds[0], end), ylim=(-4, 104), xlabel="seconds", ylabel="progress (%)")
         axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(curves), frameon=False, borderpad=0)
         figure.subplots_adjust(left=AXIS_LEFT, right=AXIS_RIGHT, top=0.9, bottom=0.19)
-        return _svg(figure, name)
+        return themed_svg(figure, name)
 
 
 def draw_reliability(
@@ -76,10 +76,10 @@ def draw_reliability(
     name: str = "reliability",
 ) -> str:
     """Draw the mean label over the mean expected value per bin, before and after calibration, and the fitted map."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(4.4, 3.4))
-        axis.plot([0, 100], [0, 100], color=_SOFT, linewidth=1, linestyle=":", label="perfect")
-        for bins, colour, label in ((before, _BASE, "as read"), (after, _ADAPTER, "calibrated")):
+        axis.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle=":", label="perfect")
+        for bins, colour, label in ((before, BASE, "as read"), (after, ADAPTER, "calibrated")):
             if bins:
                 total = sum(one.count for one in bins)
                 said, meant = [one.mean_prediction for one in bins], [one.mean_label for one in bins]
@@ -87,11 +87,11 @@ def draw_reliability(
                 axis.scatter(said, meant, s=[12 + 160 * one.count / total for one in bins], color=colour, linewidths=0)
         if calibration is not None:
             corners = np.array(calibration.corners)
-            axis.plot(corners[:, 0], corners[:, 1], color=_SOFT, linewidth=1, label="map, from training")
+            axis.plot(corners[:, 0], corners[:, 1], color=SOFT, linewidth=1, label="map, from training")
         axis.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="expected value (%)", ylabel="mean label (%)")
         axis.legend(loc="upper left", frameon=False, fontsize=8)
         figure.subplots_adjust(left=0.13, right=0.98, top=0.97, bottom=0.14)
-        return _svg(figure, name)
+        return themed_svg(figure, name)
 
 
 def filmstrip(reader: VideoReader, start_sec: float, end_sec: float, count: int = FILMSTRIP_FRAMES) -> str:
@@ -123,7 +123,7 @@ def strip(frames: Sequence[np.ndarray], height: int | None = None) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _svg(figure: Figure, name: str) -> str:
+def themed_svg(figure: Figure, name: str) -> str:
     """Return a drawing as an <svg> element for the inside of a page: no addresses, own ids, the page's colours."""
     buffer = io.StringIO()
     metadata: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}

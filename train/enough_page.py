@@ -186,14 +186,8 @@ def draw_rehearsal(document: dict[str, Any]) -> str:
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
         for number, row in enumerate(row for row in document["stretches"] if row["misread"]):
-            axis.axvspan(
-                row["start_sec"],
-                row["end_sec"],
-                color=SOFT,
-                alpha=0.16,
-                linewidth=0,
-                label="misread" if not number else None,
-            )
+            label = None if number else "misread"
+            axis.axvspan(row["start_sec"], row["end_sec"], color=SOFT, alpha=0.16, linewidth=0, label=label)
         axis.fill_between(seconds, low, high, color=ADAPTER, alpha=0.18, linewidth=0, label="range over the copies")
         axis.plot(seconds, curves["label"], color=LABEL, linewidth=2.4, linestyle=(0, (5, 2)), label="label")
         axis.plot(seconds, values[0], color=ADAPTER, linewidth=1.8, label="held out, as recorded")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dataset.annotation import Annotation
 from dataset.samples import VqaSample
@@ -55,9 +56,7 @@ def split_stages(annotation: Annotation, count: int) -> list[Part]:
     for name, start, end in stretches:
         edges = [start + (end - start) * number // count for number in range(count + 1)]
         parts += [
-            Part(name, number, count, low, high)
-            for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
-            if low < high
+            Part(name, number, count, low, high) for number, (low, high) in enumerate(pairwise(edges)) if low < high
         ]
     return parts
 
