@@ -38,7 +38,8 @@ class Run:
         task: The task text.
         setting: What the adapter was made and read with, by name; None where the report does not say.
         seed: Of the training; None where the report does not say.
-        held_out: What the figures were measured on: fingerprints, or names where the report has none.
+        held_out: Names of the episodes that the figures were measured on.
+        recordings: Fingerprints of their videos; empty where the report does not say.
         figures: Metric by name, averaged over the held-out episodes.
         intervals: (low, high) by name, over the held-out episodes; None where there is none.
         base_figures: The same as `figures`, of the base.
@@ -52,6 +53,7 @@ class Run:
     setting: dict[str, Any]
     seed: int | None
     held_out: frozenset[str]
+    recordings: frozenset[str]
     figures: dict[str, float | None]
     intervals: dict[str, tuple[float, float] | None]
     base_figures: dict[str, float | None]
@@ -178,7 +180,8 @@ def read_run(path: str | Path, name: str) -> Run:
         task=task,
         setting=setting | _flat(provenance.get("recipe") or {}),
         seed=provenance.get("seed"),
-        held_out=frozenset(row.get("fingerprint") or row["episode"] for row in held_out),
+        held_out=frozenset(row["episode"] for row in held_out),
+        recordings=frozenset(row["fingerprint"] for row in held_out if "fingerprint" in row),
         figures={metric: figures.get(metric) for metric in COMPARED},
         intervals={metric: tuple(intervals[metric]) if intervals.get(metric) else None for metric in COMPARED},
         base_figures={metric: (report.get("base") or {}).get(metric) for metric in COMPARED},
@@ -205,11 +208,12 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """Put runs of one setting together, and say what differs between the settings."""
     keys = list(dict.fromkeys(key for run in runs for key in run.setting))
     differs = [key for key in keys if len({_hashable(run.setting.get(key)) for run in runs}) > 1]
-    shared = len({run.task for run in runs}) == 1 and len({run.held_out for run in runs}) == 1
+    recordings = {run.recordings for run in runs if run.recordings}
+    shared = len({(run.task, run.held_out) for run in runs}) == 1 and len(recordings) <= 1
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
         place = tuple(_hashable(run.setting.get(key)) for key in differs)
-        groups.setdefault(place if shared else (run.task, run.held_out, place), []).append(run)
+        groups.setdefault(place if shared else (run.task, run.held_out, run.recordings, place), []).append(run)
     rows = [
         Row({key: group[0].setting.get(key) for key in keys}, tuple(group), _figures(group))
         for group in groups.values()

@@ -28,7 +28,7 @@ def render_comparison(comparison: Comparison) -> str:
         comparison=comparison,
         header=header,
         rows=rows,
-        numbers=len(COMPARED) + 1,
+        numbers=len(COMPARED),
         plot=draw_comparison(comparison),
         explained=explain(comparison),
         columns={metric: COLUMNS[metric].text for metric in COMPARED},
@@ -92,7 +92,7 @@ def _draw_panel(axis: Any, comparison: Comparison, varied: str, metric: str) -> 
         axis.set_xlim(-0.5, max(len(values) - 0.5, 0.5))
     if metric == "mae":
         axis.set_ylim(bottom=0)
-    if len(lines) > 1 and metric == next(iter(DRAWN)):
+    if 1 < len(lines) <= len(_COLOURS) and metric == next(iter(DRAWN)):
         axis.legend(frameon=False, fontsize=7, loc="best")
 
 
@@ -100,9 +100,9 @@ def _points(row: Row, varied: str, metric: str) -> list[tuple[Any, float, float,
     """Return (where, mean, low, high) of a row: one point, or one per run where the seeds or runs are the axis."""
     if varied in (SEED, "run"):
         return [
-            (run.seed if varied == SEED and run.seed is not None else run.name, *_reach(run, metric))
+            (run.seed if varied == SEED else run.name, *_reach(run, metric))
             for run in row.runs
-            if run.figures[metric] is not None
+            if run.figures[metric] is not None and (varied != SEED or run.seed is not None)
         ]
     figure = row.figures[metric]
     if figure.mean is None:
@@ -119,10 +119,12 @@ def _reach(run: Run, metric: str) -> tuple[float, float, float]:
 
 
 def _others(comparison: Comparison, row: Row, varied: str) -> str:
-    """Name the other settings that differ between the rows of one panel."""
+    """Name what else tells a row from the others of a panel."""
     if varied == "run":
         return ""
-    return ", ".join(f"{key} {_short(row.setting[key])}" for key in comparison.differs if key != varied)
+    tasks = len({run.task for run in comparison.runs}) > 1
+    others = [f"{key} {_short(row.setting[key])}" for key in comparison.differs if key != varied]
+    return ", ".join([*([_short(row.runs[0].task)] if tasks else []), *others])
 
 
 def _short(value: Any) -> str:

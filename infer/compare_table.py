@@ -35,7 +35,7 @@ def as_document(comparison: Comparison) -> dict[str, Any]:
 def table(comparison: Comparison) -> list[list[str]]:
     """Return the cells of the table, header first: what differs, runs, figures, verdicts."""
     tasks = len({run.task for run in comparison.runs}) > 1
-    header = [*(["task"] if tasks else []), *comparison.differs, "runs", *COMPARED, "verdict"]
+    header = [*(["task"] if tasks else []), *comparison.differs, "runs", "verdict", *COMPARED]
     rows = []
     for row in comparison.rows:
         runs = row.runs[0].name if len(row.runs) == 1 else f"{len(row.runs)} ({_seeds(row.runs)})"
@@ -44,18 +44,19 @@ def table(comparison: Comparison) -> list[list[str]]:
                 *([row.runs[0].task] if tasks else []),
                 *("?" if row.setting[key] is None else str(row.setting[key]) for key in comparison.differs),
                 runs,
-                *(show_figure(row.figures[metric], metric) for metric in COMPARED),
                 ", ".join(dict.fromkeys(run.verdict or "-" for run in row.runs)),
+                *(show_figure(row.figures[metric], metric) for metric in COMPARED),
             ]
         )
     return [header, *rows]
 
 
 def show_figure(figure: Figure, metric: str) -> str:
-    """Return a figure with its spread, as it is printed."""
-    if figure.low is None:
-        return shown(figure.mean, metric)
-    return f"{shown(figure.mean, metric)} [{shown(figure.low, metric)}, {shown(figure.high, metric)}]"
+    """Return a figure as it is printed, with its spread where that is wider than a digit."""
+    mean = shown(figure.mean, metric)
+    if figure.low is None or shown(figure.low, metric) == shown(figure.high, metric) == mean:
+        return mean
+    return f"{mean} [{shown(figure.low, metric)}, {shown(figure.high, metric)}]"
 
 
 def as_text(comparison: Comparison) -> str:
