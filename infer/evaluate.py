@@ -77,9 +77,9 @@ class EpisodeResult:
     backward: dict[str, np.ndarray]
     metrics: dict[str, Block]
     expected: tuple[list[int], np.ndarray]
-    shortcuts: ShortcutReading | None = None
-    held_out: bool = True
-    seconds: dict[str, float] | None = None
+    shortcuts: ShortcutReading | None
+    held_out: bool
+    seconds: dict[str, float]
 
 
 def model_readers(model: ProgressModel) -> tuple[str, ...]:

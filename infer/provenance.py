@@ -92,6 +92,20 @@ def _git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def measured_cost(model: ProgressModel, results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """Return what reading took: milliseconds per window and model (both playbacks, encoding in the first), memory."""
+    windows = 2 * sum(len(result.frames) for result in results)
+    return {
+        "ms_per_window": {
+            name: round(1000 * sum(result.seconds[name] for result in results) / windows, 1)
+            for name in results[0].seconds
+        },
+        "windows": windows,
+        "peak_memory_gb": round(peak_memory_gb(model.device), 2),
+        "device": str(model.device),
+    }
+
+
 def peak_memory_gb(device: torch.device) -> float:
     """Return the peak memory so far, 10^9 bytes: of the GPU, or of this process on a CPU."""
     if device.type == "cuda":

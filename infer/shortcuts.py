@@ -48,9 +48,11 @@ class Shortcut:
     most: float
 
 
-_CHANGE = f"moves by at most {MOST_CHANGE:g} points on average"
+_CHANGE = f"the value moves by at most {MOST_CHANGE:g} points on average"
 SHORTCUTS = (
-    Shortcut("reversed", "reversed playback of a success", "falls", f"rank correlation with time <= {FALLS:g}", FALLS),
+    Shortcut(
+        "reversed", "reversed playback of a success", "falls", f"rank correlation of value and time {FALLS:g} or below", FALLS
+    ),
     Shortcut("frozen", "the robot stands still: one picture fills the window", "stays flat", _CHANGE, MOST_CHANGE),
     Shortcut("half_speed", "half speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
     Shortcut("double_speed", "double speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
@@ -59,11 +61,11 @@ SHORTCUTS = (
     ),
     Shortcut(
         "blank", "blank images", "says little, or is unsure",
-        f"value <= {MOST_WHERE_NOTHING:g} %, or a spread of {LEAST_UNSURE:g} points or more", MOST_WHERE_NOTHING,
+        f"at most {MOST_WHERE_NOTHING:g} %, or a spread of {LEAST_UNSURE:g} points or more", MOST_WHERE_NOTHING,
     ),
     Shortcut(
-        "other_task", f'another task text ("{OTHER_TASK}")', "stays low",
-        f"value <= {MOST_WHERE_NOTHING:g} % on average", MOST_WHERE_NOTHING,
+        "other_task", f'another task is asked for ("{OTHER_TASK}")', "stays low",
+        f"at most {MOST_WHERE_NOTHING:g} % on average", MOST_WHERE_NOTHING,
     ),
 )  # fmt: skip
 SCENE_TESTS = ("frozen", "half_speed", "double_speed", "shuffled")  # the scene stayed, so must the value

@@ -32,7 +32,7 @@ LEAST_SEPARATION = 0.9  # chance that a success ends above a failure
 LEAST_SUCCESSES, LEAST_FAILURES = 3, 1  # held-out episodes that a verdict needs
 
 RULES: dict[str, tuple[Outcome, str]] = {
-    "parsed": (REJECT, f"less than {LEAST_PARSED:.0%} of the answers hold a percentage"),
+    "parsed": (REJECT, f"less than {100 * LEAST_PARSED:g} % of the answers hold a percentage"),
     "order": (REJECT, f"cycle_voc of the held-out successes is undefined or below {LEAST_ORDER:g}"),
     "clock": (REJECT, "the values do not fall when successes are played backwards (shortcut test)"),
     "base": (REJECT, "cycle_voc of the held-out successes is no better than that of the base"),
@@ -40,12 +40,12 @@ RULES: dict[str, tuple[Outcome, str]] = {
     "successes": (MORE, f"fewer than {LEAST_SUCCESSES} held-out successes"),
     "failures": (MORE, "no held-out failure"),
     "false success": (MORE, f"a held-out failure ends at {SUCCESS_THRESHOLD:g} % or more"),
-    "separation": (MORE, f"a success ends above a failure with a chance below {LEAST_SEPARATION:.0%}"),
+    "separation": (MORE, f"a success ends above a failure in less than {100 * LEAST_SEPARATION:g} % of the pairs"),
     "weak order": (MORE, f"cycle_voc of the held-out successes is below {GOOD_ORDER:g}"),
     "worst episode": (MORE, f"cycle_voc of one held-out success is below {LEAST_ORDER:g}"),
     "error": (MORE, f"mae of the held-out successes is above {MOST_ERROR:g} points"),
     "failure error": (MORE, f"mae of the held-out failures is above {MOST_ERROR_ON_FAILURES:g} points"),
-    "scene": (MORE, "the value moves where the scene stays the same (a shortcut test of the picture's surroundings)"),
+    "scene": (MORE, "the value moves where the scene stays the same (frozen, half or double speed, shuffled)"),
     "not tested": (MORE, "the shortcut tests were left out"),
 }
 
@@ -150,8 +150,8 @@ def judge(evidence: Evidence) -> Verdict:
     order = mean_of_defined(list(evidence.order.values()))
     sentence = (
         f"On {len(evidence.order)} held-out successes the values follow the task in both directions of playback "
-        f"(cycle_voc {order:.2f}, mean error {evidence.error:.0f} points), and none of {len(evidence.ends[False])} "
-        f"held-out failure(s) is read as done."
+        f"(cycle_voc {order:.2f}, mean error {evidence.error:.0f} points), and no held-out "
+        f"failure of {len(evidence.ends[False])} is read as done."
     )
     return Verdict(ADOPT, sentence, (), tuple(_notes(evidence)))
 
@@ -164,7 +164,7 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
     said: dict[str, tuple[str, str]] = {}
     if e.parse_rate is not None and e.parse_rate < LEAST_PARSED:
         said["parsed"] = (
-            f"Only {e.parse_rate:.0%} of its answers hold a percentage.",
+            f"Only {100 * e.parse_rate:.0f} % of its answers hold a percentage.",
             "Train longer, or raise --max_new_tokens if answers are cut off.",
         )
     if successes and (order is None or order < LEAST_ORDER):
@@ -195,8 +195,8 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
         )
     if len(successes) < LEAST_SUCCESSES:
         said["successes"] = (
-            f"The data cannot say: {len(successes)} held-out success(es), {LEAST_SUCCESSES} are needed.",
-            f"Annotate {LEAST_SUCCESSES - len(successes)} more successful episode(s) and do not train on them.",
+            f"The data cannot say: held-out successes: {len(successes)}, needed: {LEAST_SUCCESSES}.",
+            f"Annotate more successful episodes ({LEAST_SUCCESSES - len(successes)}) and do not train on them.",
         )
     if len(failures) < LEAST_FAILURES:
         said["failures"] = (
@@ -215,8 +215,8 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
     )
     if separation is not None and separation < LEAST_SEPARATION:
         said["separation"] = (
-            f"The last value does not tell successes from failures: the success is above in {separation:.0%} of the "
-            "pairs, 50% is guessing.",
+            f"The last value does not tell successes from failures: the success is above in "
+            f"{100 * separation:.0f} % of the pairs, 50 % is guessing.",
             "Add a failure to the training demonstrations.",
         )
     if order is not None and LEAST_ORDER <= order < GOOD_ORDER:
