@@ -52,7 +52,7 @@ COLUMNS = {
     "reference_tau_a": Column("tau-a, ties count against it", 2),
     "reference_voc": Column("rank correlation with the index of the frame sorted by label", 2),
     "reference_ccc": Column("concordance, 0 where constant", 2),
-    "reference_ubr": Column("unbounded-regression figure of the reference", 2, "neither"),
+    "reference_ubr": Column("different values over different labels, in bins of 5 points", 2, "neither"),
     "reference_epr50": Column("effective resolution at half coverage", 2),
     "reference_mcc95": Column("MCC of finished frames at 95 %", 2),
 }

@@ -60,6 +60,7 @@ def collect_provenance(
         "train_seconds": train.get("seconds"),
         "seed": (recipe.get("sft") or {}).get("seed"),
         "lora_rank": _rank(adapter) if adapter else None,
+        "recipe": recipe or None,
         "window": choose_window(model).to_dict(),
         "readout": spec.readout,
         "max_sampled_frames": spec.max_sampled_frames,
