@@ -48,11 +48,8 @@ def crop(frame: np.ndarray) -> np.ndarray:
     """Return the middle of a frame, `CROP` cut off on every side, scaled back to its size: the camera moved closer."""
     height, width = frame.shape[:2]
     top, left = round(CROP * height), round(CROP * width)
-    return np.asarray(
-        Image.fromarray(frame).resize(
-            (width, height), Image.Resampling.BILINEAR, (left, top, width - left, height - top)
-        )
-    )
+    middle = Image.fromarray(frame[top : height - top, left : width - left])
+    return np.asarray(middle.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def scale_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
