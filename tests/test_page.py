@@ -43,7 +43,8 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.texts.append(data)
+        if not {"style", "title"} & set(self.open):
+            self.texts.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_page_is_well_formed_and_opens_offline(html):
 
 
 def test_the_verdict_comes_first(html):
-    text = " ".join(" ".join(Page(html[html.index("<body>") :]).texts).split())
+    text = " ".join(" ".join(Page(html).texts).split())
     assert text.index("Adopt") < 400
     assert text.index("Adopt") < text.index("cycle_voc") < text.index("Shortcut tests") < text.index("worst windows")
 
@@ -75,7 +76,7 @@ def test_the_verdict_comes_first(html):
 def test_every_part_is_there(html, report):
     assert html.count("<svg") == len(report.results) + 1  # a plot each, and the reliability plot
     assert html.count('alt="Frames of') == len(report.results)
-    assert html.count('class="card window"') == 6
+    assert html.count('class="card window"') == 4  # the videos are shorter than two seconds: one place each
     for colour in ("--label", "--base", "--adapter", "--clock"):
         assert html.count(f"stroke: var({colour})") >= len(report.results)
     assert "#0102" not in html  # the colours that stand for the page's own

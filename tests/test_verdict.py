@@ -11,7 +11,7 @@ from infer.verdict import ADOPT, MORE, REJECT, RULES, Evidence, gather_evidence,
 FALLS = [[100.0, 50.0, 0.0]]
 
 
-def tested(**changes):
+def measured(**changes):
     return judge_shortcuts([make_reading(**changes)], [np.array(values) for values in FALLS], 50.0)
 
 
@@ -21,7 +21,7 @@ def good() -> Evidence:
     return Evidence(
         judged="adapter", parse_rate=1.0, order={"a": 0.9, "b": 0.95, "c": 0.85}, base_order=0.1, error=8.0,
         constant_error=30.0, failure_error=10.0, ends={True: {"a": 100.0, "b": 98.0, "c": 96.0}, False: {"f": 50.0}},
-        shortcuts=tested(),
+        shortcuts=measured(),
     )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def rising():
 
 
 def moving():
-    return tested(changed={"half_speed": np.array([40.0, 80.0, 30.0, 60.0])})
+    return measured(changed={"half_speed": np.array([40.0, 80.0, 30.0, 60.0])})
 
 
 BROKEN = {
@@ -93,7 +93,7 @@ def test_nothing_held_out_is_said_and_not_adopted(good):
 
 
 def test_notes_do_not_decide(good):
-    tests = tested(blank=np.full(3, 90.0), changed={"other_task": np.full(4, 70.0)})
+    tests = measured(blank=np.full(3, 90.0), changed={"other_task": np.full(4, 70.0)})
     verdict = judge(replace(good, shortcuts=tests))
     assert verdict.outcome == ADOPT
     assert "task text" in verdict.notes[0] and "90 %" in verdict.notes[1]
