@@ -28,10 +28,6 @@ def test_an_episode_that_was_trained_on_is_shown_and_counts_for_nothing(video, t
     assert "success_1: not held out." in page and page.count(">not held out<") == 1
 
 
-class Reached(Exception):
-    """The notices were put together, and the model would be loaded now."""
-
-
 @pytest.mark.parametrize(("labels", "count"), [("visual", 1), ("linear", 0)])
 def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, count):
     told = []
@@ -41,14 +37,14 @@ def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, 
 
     def summarise(results, reading, notices, *rest):
         told.extend(notices)
-        raise Reached
+        raise RuntimeError("reached")
 
     monkeypatch.setattr("infer.model.ProgressModel.load", lambda *words: None)
     monkeypatch.setattr("infer.evaluate.evaluate", lambda *words: [])
     monkeypatch.setattr("infer.provenance.collect_provenance", lambda *words: {})
     monkeypatch.setattr("infer.provenance.measured_cost", lambda *words: {})
     monkeypatch.setattr("infer.summary.summarise", summarise)
-    with pytest.raises(Reached):
+    with pytest.raises(RuntimeError, match="reached"):
         make_report(str(tmp_path), True, [annotation_path], tmp_path / "out", None)
     assert sum("data.labels: visual" in notice for notice in told) == count
     assert any("0 of 1 training demonstrations (a.json)" in notice for notice in told)
