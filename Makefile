@@ -78,8 +78,10 @@ infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.m
 report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" OUTPUT=folder
 	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(OUTPUT)"
 
-lint: setup  ## check style
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: setup  ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 clean:  ## remove what runs made (runs/, wandb/); the environment stays
 	rm -rf runs wandb

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -70,7 +71,7 @@ def read_conversations(path: str | Path) -> list[VqaSample]:
     return samples
 
 
-def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> dict:
+def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> dict[str, Any]:
     images = [pictures[sample.video, index] for index in sample.window_frame_indices]
     row = {
         "image": images,

@@ -101,7 +101,7 @@ class _Tree:
             allowed = allowed_after(branch.text)
             shares = np.exp(row[allowed] - row[allowed].max())
             shares /= shares.sum()
-            options = zip(allowed, shares, strict=True)
+            options = list(zip(allowed, shares, strict=True))
             if best_only:
                 options = [max(options, key=lambda option: option[1])]
             for index, share in options:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from dataset.video import VideoError, VideoReader
-from infer.model import FrameFeatures, PixelBudget, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import PixelBudget, ProgressModel
 
 CHUNK = 16  # frames decoded and encoded together
 CHUNKS_AHEAD = 8  # how far the background thread may run ahead

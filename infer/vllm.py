@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dataset.cli import run_command
 from infer.adapter import ADAPTER_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.base_name import resolve_model_name, split_revision
 from infer.errors import ModelError
 
 DEFAULT_PYTHON = ".venv-vllm/bin/python"
@@ -52,8 +53,6 @@ def server_command(
             pixels = ["--mm-processor-kwargs", json.dumps(size)]
     elif is_adapter(model_path):
         raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-    from infer.model import resolve_model_name, split_revision
-
     name, revision = split_revision(base)
     pinned = ["--revision", revision] if revision else []
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]

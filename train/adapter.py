@@ -18,9 +18,10 @@ from dataset.annotation import write_text_atomically
 from dataset.prompts import PROMPT_VERSION
 from dataset.samples import VqaSample, write_samples
 from infer.adapter import ProgressConfig
+from infer.base_name import split_revision
 from infer.decode import answer_windows
 from infer.errors import ModelError
-from infer.model import ProgressModel, split_revision
+from infer.model import ProgressModel
 from train.card import write_card
 from train.collate import WindowCollator
 from train.guards import base_checksums
@@ -165,7 +166,7 @@ def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: st
             f"{len(differing)} of {len(trained)} adapter weights reloaded from {folder} differ from the trained ones; "
             "it was not put in place"
         )
-    document = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
+    document: dict[str, Any] = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
     write_text_atomically(folder / PARITY, json.dumps(document, indent=2) + "\n")
 
 
