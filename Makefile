@@ -16,9 +16,10 @@ ANNOTATIONS ?=
 MODEL ?=
 SET ?=
 OUTPUT ?= predictions.jsonl
+PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test vllm test-vllm annotate samples lora infer report lint clean
+.PHONY: help setup demo test vllm test-vllm annotate samples lora merge infer report lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -34,8 +35,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 	$(PY) recipes/demo/run.py
 
-test: setup  ## run the tests
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest
+test: setup  ## run the tests: [PYTEST="--cov -k video"]
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest $(PYTEST)
 
 VLLM := .venv-vllm
 vllm: $(VLLM)/.installed  ## create .venv-vllm with a vLLM for the CPU (3.5 GB), for `python -m infer.vllm`
