@@ -19,7 +19,7 @@ from dataset.video import VideoReader
 from dataset.vqa import VqaSample
 
 CONVERSATIONS = "conversations.jsonl"
-IMAGE_MARK = "<image>"
+IMAGE_MARK = "<image>"  # stands in a turn's text for one picture; all marks come before the text
 JPEG_QUALITY = 95
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from dataset.annotation import Annotation, Stage
 from dataset.video import VideoReader
 
-DELETE_MARK = "/delete"  # text of an excluded segment in tools that have no mark for it, as in ProcVLM's own page
+DELETE_MARK = "/delete"  # text of an excluded segment where there is no other mark for it, as in ProcVLM's own page
 
 
 @dataclass(frozen=True)

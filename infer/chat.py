@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dataset.conversations import IMAGE_MARK
 from infer.decode import Decoding, decode_windows
 from infer.errors import ModelError
 from infer.inputs import FrameFeatures
@@ -20,7 +21,6 @@ from infer.memory import BatchLimit
 from infer.model import ProgressModel
 from infer.records import DEFAULT_MAX_NEW_TOKENS
 
-IMAGE_MARK = "<image>"  # stands in a turn's text for one image; all marks come before the text
 _HUMAN = ("human", "user")
 
 

@@ -31,6 +31,7 @@ from infer.records import (
 )
 from infer.schedule import AnswerMemory, answer_block, blocks
 from infer.videos import find_videos
+from infer.vllm import DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from infer.vllm_engine import VllmEngine
@@ -214,7 +215,7 @@ def infer_progress_from_video(
     seed: int = 0,
     device: str | None = None,
     engine: Literal["transformers", "vllm"] = "transformers",
-    server: str = "http://127.0.0.1:8000",
+    server: str = DEFAULT_SERVER,
     server_model: str | None = None,
 ) -> list[dict[str, Any]]:
     """Load a model, predict one or more videos and return their records (written to `output_path` as JSONL, too).

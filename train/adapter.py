@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from dataset.annotation import write_text_atomically
+from dataset.cli import onetake_version
 from dataset.prompts import PROMPT_VERSION
 from dataset.samples import VqaSample, write_samples
 from infer.adapter import ProgressConfig
@@ -193,7 +194,7 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
         "prompt_version": PROMPT_VERSION,  # of the prompt and of the answer: they are rendered side by side
         "window": recipe.data.window.to_dict(),
         "data": data.sources,
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"onetake": onetake_version(), **{package: version(package) for package in PACKAGES}},
     }
     write_card(folder, recipe, summary)
     write_text_atomically(folder / TRAIN_SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import resource
-import sys
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, fields, replace
