@@ -11,7 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on busy cores more threads are several times slower
 
 import pytest
-from annotate_page import chromium, open_editor  # noqa: F401  (fixtures)
+from annotate_page import chromium, desk, label, open_editor, used_episodes  # noqa: F401  (fixtures)
 from material import NANO, make_annotation, write_video
 
 from dataset.annotation import write_annotation
