@@ -2,9 +2,9 @@
 
     python benchmarks/shuffled_labels.py [--demo recipes/demo] [--output runs/shuffled] [SET ...]
 
-The samples of a demonstration keep their windows and swap their answers at random: an answer then says nothing about the
-pictures. The adapter is trained and judged by the same code as any other. Exit status 1 when the verdict is another one
-than "do not use". Knows samples and commands; does not know how they are made.
+The samples of a demonstration keep their windows and swap their answers at random: an answer then says nothing about
+the pictures. The adapter is trained and judged by the same code as any other. Exit status 1 when the verdict is not
+"do not use". Knows samples and commands; does not know how they are made.
 """
 
 from __future__ import annotations

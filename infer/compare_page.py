@@ -31,7 +31,7 @@ def render_comparison(comparison: Comparison) -> str:
         numbers=len(COMPARED),
         plot=draw_comparison(comparison),
         explained=explain(comparison),
-        columns={metric: COLUMNS[metric].text for metric in COMPARED},
+        columns={metric: column.text for metric, column in COLUMNS.items() if metric in COMPARED},
         tasks=sorted({run.task for run in comparison.runs}),
         panels=max(2, len(panels(comparison))),
     )  # fmt: skip
@@ -98,12 +98,11 @@ def _draw_panel(axis: Any, comparison: Comparison, varied: str, metric: str) -> 
 
 def _points(row: Row, varied: str, metric: str) -> list[tuple[Any, float, float, float]]:
     """Return (where, mean, low, high) of a row: one point, or one per run where the seeds or runs are the axis."""
-    if varied in (SEED, "run"):
-        return [
-            (run.seed if varied == SEED else run.name, *_reach(run, metric))
-            for run in row.runs
-            if run.figures[metric] is not None and (varied != SEED or run.seed is not None)
-        ]
+    answered = [run for run in row.runs if run.figures[metric] is not None]
+    if varied == "run":
+        return [(run.name, *_reach(run, metric)) for run in answered]
+    if varied == SEED:
+        return [(run.seed, *[run.figures[metric]] * 3) for run in answered if run.seed is not None]
     figure = row.figures[metric]
     if figure.mean is None:
         return []

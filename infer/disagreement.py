@@ -140,7 +140,8 @@ def describe(disagreement: Disagreement) -> str:
         named = f'mostly "{one.stage_said}"' if one.stage_said else "a step of other words, or none"
         stage = f" It names the right step in {one.stages_right:.0%} of the frames ({named})."
     if recorded > MOST_ERROR:
-        side = "too high" if one.said > one.label else "too low"
+        lean = one.said - one.label
+        side = "now too high, now too low" if abs(lean) < recorded / 2 else "too high" if lean > 0 else "too low"
         advice = (
             "Annotate another demonstration that shows it"
             if one.stages_right is None or one.stages_right >= 0.5

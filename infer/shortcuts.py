@@ -51,7 +51,7 @@ class Shortcut:
 _CHANGE = f"the value moves by at most {MOST_CHANGE:g} points on average"
 SHORTCUTS = (
     Shortcut(
-        "reversed", "reversed playback of a success", "falls", f"rank correlation of value and time {FALLS:g} or below", FALLS
+        "reversed", "reversed playback of a success", "falls", f"rank correlation with time {FALLS:g} or below", FALLS
     ),
     Shortcut("frozen", "the robot stands still: one picture fills the window", "stays flat", _CHANGE, MOST_CHANGE),
     Shortcut("half_speed", "half speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),

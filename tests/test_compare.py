@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from report_material import good_results, make_report_of
 
 from infer.compare import DEMONSTRATIONS, READOUT, WINDOW, compare, compare_reports, read_run, run_names
 from infer.compare_page import panels
@@ -166,3 +167,11 @@ def test_a_file_that_is_no_report_is_one_clear_message(tmp_path, text):
         read_run(tmp_path / "report.json", "x")
     with pytest.raises(ValueError, match="no such file"):
         read_run(tmp_path / "none.json", "x")
+
+
+def test_the_report_that_is_written_today_is_read_in_full(video, tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps(make_report_of(good_results(video)).document))
+    run = read_run(tmp_path / "report.json", "x")
+    assert run.verdict == "adopt" and run.seed == 0 and run.lacks == ()
+    assert (run.setting[DEMONSTRATIONS], run.setting[WINDOW], run.setting[READOUT]) == (1, 8, "text")
+    assert None not in (run.figures["cycle_voc"], run.base_figures["mae"], run.intervals["mae"])

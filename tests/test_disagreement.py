@@ -50,6 +50,11 @@ def test_an_error_in_the_right_stage_asks_for_another_demonstration():
     )
 
 
+def test_errors_that_cancel_are_not_called_too_high_or_too_low():
+    worst = found([40, 0, 50, 90, 100, 100])[0]
+    assert "off by 40 points, now too high, now too low (says 20 % on average, the label is 20 %)" in describe(worst)
+
+
 def test_a_stretch_that_only_a_copy_misreads_asks_for_that_variation():
     worst = found([0, 40, 50, 90, 100, 100], double_speed=[60, 100, 50, 90, 100, 100])[0]
     assert worst.worse_copies == ["double speed"] and worst.misread

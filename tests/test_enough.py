@@ -72,4 +72,5 @@ def figures(recorded: float | None, darker: float | None) -> dict:
 def test_the_answer_names_what_speaks_against_one_demonstration(copies, stages, reasons):
     said = _reasons(copies, stages)
     assert len(said) == len(reasons) and all(text in line for text, line in zip(reasons, said, strict=True))
-    assert _answer(said).startswith("No, one demonstration" if reasons else "It may be")
+    assert _answer(said, 0, 9).startswith("No, one demonstration" if reasons else "It may be")
+    assert ("2 of 9 stretches" in _answer(said, 2, 9)) is not bool(reasons)

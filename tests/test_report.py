@@ -1,89 +1,52 @@
 import json
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from material import make_annotation
+from material import DEMO, NANO
+from report_material import good_results, make_report_of
 
-from dataset.progress import label_curve
-from dataset.samples import Demonstration
-from infer.records import Prediction
-from infer.report import EpisodeResult, format_table, metric_block, summarise, write_report
-
-TRAIN = {"seconds": 30.0, "steps": 84, "samples": 140}
+from infer.errors import ModelError
+from infer.report import main, make_parser, write_report
 
 
-def result(video: Path, values: dict[str, list[float]], success: bool = True) -> EpisodeResult:
-    annotation = make_annotation(video, 10, 30, success=success, final_progress=100.0 if success else 50.0)
-    frames = [0, 10, 20, 39]
-    labels = label_curve(annotation)[frames]
-    predictions = {
-        name: [
-            Prediction(t, t / 25, (t,), value, "", "", None if np.isnan(value) else value, "model")
-            for t, value in zip(frames, row, strict=True)
-        ]
-        for name, row in values.items()
-    }
-    arrays = {name: np.array(row) for name, row in values.items()}
-    blocks = {name: metric_block(labels, row, row[::-1]) for name, row in arrays.items()}
-    return EpisodeResult(
-        Demonstration("d/ep.json", annotation, str(video)), frames, labels, predictions, arrays, blocks
-    )
+def test_files(video, tmp_path):
+    write_report(make_report_of(good_results(video)), tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"]["outcome"] == "adopt"
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "report.md").read_text().startswith("# Report card")
+    assert len((tmp_path / "predictions" / "failure.adapter.jsonl").read_text().splitlines()) == 4
+    assert len(list((tmp_path / "predictions").iterdir())) == 8
 
 
-@pytest.fixture
-def results(video) -> list[EpisodeResult]:
-    return [
-        result(video, {"base": [50, 50, 50, 50], "adapter": [0, 40, 70, 100]}),
-        result(video, {"base": [9, 5, 5, 1], "adapter": [0, float("nan"), 30, 50]}, success=False),
-    ]
-
-
-def test_metric_block_by_hand():
-    block = metric_block(np.array([0.0, 50.0, 100.0]), np.array([10.0, 40.0, 100.0]), np.array([100.0, np.nan, 10.0]))
-    assert block["voc"] == pytest.approx(1.0)
-    assert block["cycle_voc"] == pytest.approx(1.0)
-    assert block["mae"] == pytest.approx(20 / 3)
-    assert block["final"] == 100.0
-    assert block["parse_rate"] == pytest.approx(5 / 6)
-
-
-def test_the_parse_rate_counts_before_a_tag_was_filled_in():
-    block = metric_block(
-        np.array([0.0, 50.0]), np.array([10.0, 40.0]), np.array([40.0, 10.0]), [True, False, True, True]
-    )
-    assert block["parse_rate"] == 0.75 and block["mae"] == 10.0
-
-
-def test_summary_separates_outcomes_and_leaves_the_undefined_null(results):
-    report = summarise(results, TRAIN, 61.25)
-    assert report["successes"]["base"]["voc"] is None
-    assert report["successes"]["adapter"]["voc"] == 1.0
-    assert report["failures"]["base"]["voc"] == pytest.approx(-0.9487)
-    assert report["base"]["voc"] == pytest.approx(-0.9487)  # the mean of what is defined
-    assert report["failures"]["adapter"]["parse_rate"] == 0.75
-    assert (report["successes"]["episodes"], report["failures"]["episodes"]) == (1, 1)
-    assert report["train"] == TRAIN and report["seconds_total"] == 61.2
-
-
-def test_table_shows_a_dash_for_the_undefined(results):
-    lines = format_table(summarise(results, TRAIN, 1)).splitlines()
-    assert lines[0].split() == ["held-out", "successes", "(1)", "base", "adapter"]
-    assert lines[1].split() == ["voc", "-", "1.00"]
-    assert len({len(line) for line in lines}) == 1
-
-
-def test_files(results, tmp_path):
-    write_report(results, summarise(results, TRAIN, 1), tmp_path)
-    assert json.loads((tmp_path / "report.json").read_text())["task"]
+def test_an_episode_that_was_trained_on_is_shown_and_counts_for_nothing(video, tmp_path):
+    results = [replace(result, held_out=number > 0) for number, result in enumerate(good_results(video))]
+    write_report(make_report_of(results, ("success_1: not held out.",)), tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["successes"]["episodes"] == 2 and report["verdict"]["outcome"] == "need more demos"
+    assert [row["held_out"] for row in report["episodes"]] == [False, True, True, True]
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/svg+xml") == 2 and page.count("data:image/jpeg") == 2
-    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page  # opens offline
-    assert len((tmp_path / "predictions" / "ep.adapter.jsonl").read_text().splitlines()) == 4
+    assert "success_1: not held out." in page and page.count(">not held out<") == 1
 
 
-def test_hostile_task_text_is_shown_literally(results, tmp_path):
-    report = summarise(results, TRAIN, 1)
-    report["task"] = "<script>alert(1)</script>"
-    write_report(results, report, tmp_path)
-    assert "<script>" not in (tmp_path / "report.html").read_text()
+def test_an_adapter_flag_for_a_base_is_refused():
+    words = ["--model_path", str(NANO), "--use_lora", "--annotations", str(DEMO / "demo.json"), "--output", "x"]
+    with pytest.raises(ModelError, match="train_summary"):
+        main(make_parser().parse_args(words))
+
+
+@pytest.mark.slow
+def test_a_base_alone_has_a_report(tmp_path, capsys):
+    held_out = [str(DEMO / "held_out" / f"{name}.json") for name in ("success_1", "failure_stop")]
+    main(
+        make_parser().parse_args([
+            "--model_path", str(NANO), "--annotations", *held_out, "--output", str(tmp_path),
+            "--max_sampled_frames", "3", "--shortcut_windows", "1",
+        ])
+    )  # fmt: skip
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["readers"] == ["base", "clock", "constant"] and report["judged"] == "base"
+    assert report["verdict"]["outcome"] != "adopt" and report["train"] == {}
+    assert report["provenance"]["adapter"] is None and report["cost"]["ms_per_window"].keys() == {"base"}
+    assert report["calibration"]["missing"] and report["success"]["best_on_training"] is None
+    assert not list((tmp_path / "predictions").glob("*.adapter.jsonl"))
+    assert "verdict: " in capsys.readouterr().out

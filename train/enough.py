@@ -198,8 +198,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Rehearse, say what was found."""
     output = Path(arguments.output)
-    overrides = [*arguments.overrides, f"data.annotations=[{arguments.annotation}]", f"sft.output_dir={output}"]
+    overrides = [*arguments.overrides, f"data.annotations=[{json.dumps(arguments.annotation)}]"]
     recipe = read_recipe(arguments.config, overrides)
+    recipe = replace(recipe, sft={**recipe.sft, "output_dir": str(output)})
     if arguments.overwrite and (output / PLAN).exists():
         for folder in output.glob("fold-*"):
             shutil.rmtree(folder)

@@ -61,7 +61,7 @@ def summarise_rehearsal(
         "video": Path(demonstration.video).name,
         "task": demonstration.annotation.task,
         "enough": not reasons,
-        "answer": _answer(reasons),
+        "answer": _answer(reasons, len(misread), len(found)),
         "reasons": reasons,
         "optimistic": OPTIMISTIC,
         "annotate_next": [describe(one) for one in misread[:SHOWN]],
@@ -94,10 +94,11 @@ def _reasons(copies: dict[str, dict[str, float | None]], stages: float | None) -
     return reasons
 
 
-def _answer(reasons: Sequence[str]) -> str:
+def _answer(reasons: Sequence[str], misread: int, stretches: int) -> str:
     if reasons:
         return f"No, one demonstration is not enough: {'; '.join(reasons)}."
-    return "It may be: the parts that were held out are read well, as recorded and in every perturbed copy."
+    said = "It may be: on the whole the held-out parts are read well, as recorded and in every perturbed copy"
+    return f"{said}, but {misread} of {stretches} stretches are not." if misread else f"{said}."
 
 
 def _stretch_row(one: Disagreement) -> dict[str, Any]:

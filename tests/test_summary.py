@@ -1,0 +1,80 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_material import COST, NAN, PROVENANCE, TRAIN, good_results, make_reading, make_report_of, make_result
+
+from infer.evaluate import TrainingReading
+from infer.summary import calibrate, summarise
+
+
+@pytest.fixture
+def results(video):
+    return [
+        make_result(video, {"base": [50, 50, 50, 50], "adapter": [0, 40, 70, 100]}, shortcuts=make_reading()),
+        make_result(video, {"base": [9, 5, 5, 1], "adapter": [0, NAN, 30, 50]}, False, "f", shortcuts=make_reading()),
+    ]
+
+
+def test_outcomes_are_apart_and_the_undefined_is_null(results):
+    report = make_report_of(results).document
+    assert report["successes"]["base"]["voc"] is None
+    assert report["successes"]["adapter"]["voc"] == 1.0
+    assert report["failures"]["base"]["voc"] == pytest.approx(-0.9487)
+    assert report["base"]["voc"] == pytest.approx(-0.9487)  # the mean of what is defined
+    assert report["failures"]["adapter"]["parse_rate"] == 0.75
+    assert (report["successes"]["episodes"], report["failures"]["episodes"]) == (1, 1)
+    assert report["train"] == TRAIN and report["seconds_total"] == 61.2
+    json.dumps(report, allow_nan=False)
+
+
+def test_rivals_stand_beside_the_models(results):
+    report = make_report_of(results).document
+    assert report["readers"] == ["base", "adapter", "clock", "constant"]
+    assert report["successes"]["clock"]["cycle_voc"] == pytest.approx(0.0, abs=0.02)
+    assert report["successes"]["clock"]["final"] == 100.0 and report["successes"]["constant"]["final"] == 50.0
+    assert report["successes"]["constant"]["voc"] is None and report["successes"]["clock"]["parse_rate"] is None
+
+
+def test_intervals_are_over_episodes(video, results):
+    assert make_report_of(results).document["successes"]["intervals"]["adapter"]["mae"] is None  # one episode: none
+    document = make_report_of(good_results(video)).document
+    low, high = document["successes"]["intervals"]["adapter"]["mae"]
+    assert low == high == document["successes"]["adapter"]["mae"]  # three times the same episode
+    low, high = document["intervals"]["adapter"]["final"]
+    assert low < document["adapter"]["final"] == 87.5 < high
+
+
+def test_the_last_value_against_the_outcome(video):
+    report = make_report_of(good_results(video)).document["success"]
+    assert report["threshold"] == 95.0 and report["best_on_training"] is None
+    assert (
+        report["adapter"]["auroc"] == 1.0 and report["adapter"]["accuracy"] == 1.0 and report["adapter"]["mcc"] == 1.0
+    )
+    assert report["base"]["auroc"] == 0.5 and report["adapter"]["accuracy_at_best"] is None
+
+
+def test_threshold_and_calibration_come_from_the_training_frames(results):
+    training = TrainingReading(np.array([0.0, 50.0, 100.0]), np.array([0.0, 40.0, 80.0]), np.array([0.0, 40.0, 80.0]))
+    document = summarise(results, training, [], TRAIN, PROVENANCE, COST, 1.0).document
+    assert document["success"]["best_on_training"] == 60.0
+    assert document["success"]["adapter"]["accuracy_at_best"] == 1.0
+    assert document["calibration"]["map"] == [[0.0, 0.0], [40.0, 50.0], [80.0, 100.0]]
+    assert document["calibration"]["windows"] == 7 and "missing" not in document["calibration"]
+
+
+def test_calibration_by_hand(video):
+    result = make_result(video, {"base": [9.0] * 4, "adapter": [0, 20, 40, 50]})
+    result = replace(result, labels=np.array([0.0, 40.0, 80.0, 100.0]))  # said twice as much is meant
+    training = TrainingReading(np.array([0.0, 100.0]), np.array([0.0, 50.0]), np.array([0.0, 50.0]))
+    found = calibrate([result], training)
+    assert found.ece == pytest.approx((0 + 20 + 40 + 50) / 4) and found.ece_calibrated == pytest.approx(0.0)
+    without = calibrate([result], None)
+    assert without.ece_calibrated is None and without.bins_calibrated == [] and without.windows == 4
+
+
+def test_episodes_that_were_trained_on_calibrate_nothing(video):
+    result = make_result(video, {"base": [9.0] * 4, "adapter": [0, 20, 40, 50]}, held_out=False)
+    found = calibrate([result], None)
+    assert found.windows == 0 and found.ece is None and found.bins == []
