@@ -78,6 +78,7 @@ def main(arguments: argparse.Namespace) -> None:
     for path in find_videos(arguments.video_path):  # before torch is imported: a bad path is told at once
         VideoReader(path)
 
+    print(f"loading PyTorch, then {arguments.model_path}", flush=True)
     from infer.predict import infer_progress_from_video
 
     options = {key: value for key, value in vars(arguments).items() if key != "debug"}
