@@ -62,7 +62,7 @@ class Server:
         try:
             self._wait_until_it_listens()
         except BaseException:
-            self.process.kill()
+            self.stop()
             raise
 
     def _wait_until_it_listens(self) -> None:
