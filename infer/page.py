@@ -131,7 +131,7 @@ def _measured(value: float | None, unit: str) -> str:
     """Return a shortcut's figure with its unit."""
     if value is None:
         return "not measured"
-    return f"{value:.2f}" if not unit else f"{value:.0f} {unit}"
+    return f"{value:.2f}" if not unit else f"{value:.1f} {unit}"
 
 
 def _cell(text: str) -> str:

