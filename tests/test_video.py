@@ -231,7 +231,7 @@ reader = VideoReader(sys.argv[1])
 reader.frame(0)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 frames = reader.frames(np.random.default_rng(0).permutation(len(reader))[:64])
-print(len(reader), frames.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(len(reader), frames.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024))
 """
 
 
