@@ -17,10 +17,11 @@ ANNOTATION ?=
 REPORTS ?=
 MODEL ?=
 SET ?=
-OUTPUT ?= predictions.jsonl
+OUTPUT ?=
+PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test vllm test-vllm annotate samples lora infer report compare enough lint clean
+.PHONY: help setup demo test vllm test-vllm annotate samples lora merge infer report compare enough lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -36,8 +37,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 	$(PY) recipes/demo/run.py
 
-test: setup  ## run the tests
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest
+test: setup  ## run the tests: [PYTEST="--cov -k video"]
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest $(PYTEST)
 
 VLLM := .venv-vllm
 vllm: $(VLLM)/.installed  ## create .venv-vllm with a vLLM for the CPU (3.5 GB), for `python -m infer.vllm`
@@ -57,37 +58,51 @@ $(VLLM)/.installed:
 test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
 	HF_HUB_OFFLINE=1 ONETAKE_VLLM=$(VLLM)/bin/python $(PY) -m pytest tests/test_vllm_engine.py
 
+# say which variable a target lacks, with an example
+need = $(if $(strip $($(1))),,$(error $(1) is missing, for example: make $@ $(2)))
+
 annotate: setup  ## label stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
-	$(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
-	  $(if $(filter-out predictions.jsonl,$(OUTPUT)),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") \
-	  $(if $(PORT),--port "$(PORT)") $(if $(AUTH),--auth "$(AUTH)")
+	$(call need,VIDEO,VIDEO=my.mp4 TASK="What the robot does")
+	$(strip $(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
+	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
+	  $(if $(AUTH),--auth "$(AUTH)"))
 
 samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
-	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output $(if $(filter predictions.jsonl,$(OUTPUT)),samples.jsonl,$(OUTPUT))
+	$(call need,ANNOTATIONS,ANNOTATIONS=my.json)
+	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output "$(or $(OUTPUT),samples.jsonl)"
 
 comma := ,
 empty :=
 space := $(empty) $(empty)
 lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
-	$(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET)
+	$(strip $(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET))
 
-merge: setup  ## write base and adapter as one model: MODEL=runs/demo/adapter OUTPUT=runs/demo/merged
-	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(OUTPUT)"
+merge: setup  ## write base and adapter as one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged]
+	$(call need,MODEL,MODEL=runs/demo/adapter)
+	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(or $(OUTPUT),$(MODEL)-merged)"
 
 infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
-	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(OUTPUT)"
+	$(call need,MODEL,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
+	$(call need,VIDEO,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
+	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(or $(OUTPUT),predictions.jsonl)"
 
-report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" OUTPUT=folder
-	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(OUTPUT)"
+report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" [OUTPUT=runs/report]
+	$(call need,MODEL,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
+	$(call need,ANNOTATIONS,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
+	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(or $(OUTPUT),runs/report)"
 
-compare: setup  ## put reports side by side: REPORTS="runs/*/report.json" OUTPUT=runs/compare
-	$(PY) -m infer.report --compare $(REPORTS) --output "$(if $(filter predictions.jsonl,$(OUTPUT)),runs/compare,$(OUTPUT))"
+compare: setup  ## put reports side by side: REPORTS="runs/*/report.json" [OUTPUT=runs/compare]
+	$(call need,REPORTS,REPORTS="runs/*/report.json")
+	$(PY) -m infer.report --compare $(REPORTS) --output "$(or $(OUTPUT),runs/compare)"
 
 enough: setup  ## is one demonstration enough, and what to annotate next: ANNOTATION=my.json [RECIPE=...] [OUTPUT=runs/enough] [SET=...]
-	$(PY) -m train.enough "$(ANNOTATION)" --config $(RECIPE) --output "$(if $(filter predictions.jsonl,$(OUTPUT)),runs/enough,$(OUTPUT))" $(SET)
+	$(call need,ANNOTATION,ANNOTATION=my.json)
+	$(strip $(PY) -m train.enough "$(ANNOTATION)" --config $(RECIPE) --output "$(or $(OUTPUT),runs/enough)" $(SET))
 
-lint: setup  ## check style
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: setup  ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 clean:  ## remove what runs made (runs/, wandb/); the environment stays
 	rm -rf runs wandb

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dataset.annotation import Stage
-
-EXCLUDE_TEXT = "/delete"
+from dataset.outline import DELETE_MARK
 
 Stages = tuple[Stage, ...]
 
@@ -70,7 +69,7 @@ def remove_boundary(stages: Stages, number: int) -> Stages:
 def rename(stages: Stages, number: int, subtask: str) -> Stages:
     """Give stage `number` another text; "/delete" excludes it."""
     stage, text = _at(stages, number), subtask.strip()
-    renamed = replace(stage, subtask="", excluded=True) if text == EXCLUDE_TEXT else replace(stage, subtask=text)
+    renamed = replace(stage, subtask="", excluded=True) if text == DELETE_MARK else replace(stage, subtask=text)
     return (*stages[:number], renamed, *stages[number + 1 :])
 
 
@@ -127,4 +126,4 @@ def _renumbered(stages: Stages, number: int, shift: int) -> Stages:
 
 def _stage(subtask: str, start: int, end: int) -> Stage:
     text = subtask.strip()
-    return Stage("", start, end, excluded=True) if text == EXCLUDE_TEXT else Stage(text, start, end)
+    return Stage("", start, end, excluded=True) if text == DELETE_MARK else Stage(text, start, end)

@@ -73,7 +73,7 @@ def training_commands(store: Store, key: str) -> tuple[tuple[str, str], ...]:
     labelled = [episode.annotation for episode in store.episodes.values() if episode.status == "labelled"]
     commands = [
         ("on one GPU", training_command([this], GPU_RECIPE)),
-        ("a dry run on a CPU", training_command([this])),
+        ("a trial of the whole job on a CPU", training_command([this])),
     ]
     if len(labelled) > 1:
         commands.append((f"all {len(labelled)} labelled episodes", training_command(labelled, GPU_RECIPE)))

@@ -15,6 +15,10 @@ from dataset.demonstration import Demonstration
 from dataset.stages import annotation_problems
 
 About = Literal["task", "stages", "outcome", "video"]
+_PLACES: dict[str, About] = {  # by the field that a finding is about; all others are shown with the stages
+    "task": "task", "video": "video",
+    "final_progress": "outcome", "measured_progress": "outcome", "success": "outcome", "reason": "outcome",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ def missing_notes(draft: Draft) -> list[Note]:
         notes.append(Note("missing", "stages", "mark at least one stage that is not left out"))
     if draft.success is None:
         notes.append(Note("missing", "outcome", "choose Done or Not done"))
-    elif draft.success is False and draft.final_progress is None:
+    elif not draft.success and draft.final_progress is None:
         notes.append(Note("missing", "outcome", "say how far it came: a cutoff from 0 to 0.99"))
-    elif draft.success is False and not 0.0 <= draft.final_progress < 100.0:
+    elif not draft.success and draft.final_progress is not None and not 0.0 <= draft.final_progress < 100.0:
         cutoff = draft.final_progress / 100.0
         notes.append(Note("missing", "outcome", f"the cutoff is {cutoff:g}; a failure ends below 1: use 0 to 0.99"))
     for problem in annotation_problems({"stages": draft.stages, "success": draft.success}):
@@ -68,9 +72,6 @@ def check_notes(demonstration: Demonstration, alone: bool = False, **options: An
 
 def _place(finding: Finding) -> Note:
     """Find the place on the page that shows the field a finding is about."""
-    outcome = ("final_progress", "measured_progress", "success", "reason")
-    about: About = "outcome" if finding.field in outcome or finding.where == "all" else "stages"
-    if finding.field in ("task", "video"):
-        about = finding.field
+    about = _PLACES.get(finding.field or "", "outcome" if finding.where == "all" else "stages")
     stage = None if finding.stage is None else finding.stage - 1
     return Note(finding.level, about, finding.message, stage)

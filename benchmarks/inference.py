@@ -20,7 +20,8 @@ from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
 from infer.greedy import greedy_answers
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 from infer.predict import EncodedVideo, choose_window, predict_video
 from infer.stream import ProgressStream
 from infer.videos import find_videos

@@ -37,7 +37,7 @@ def naive_answers(
     output = model.model.generate(
         input_ids=ids.to(model.device),
         attention_mask=mask.to(model.device),
-        mm_token_type_ids=(ids == model.image_token_id).long().to(model.device),
+        mm_token_type_ids=(ids == model.inputs.image_token_id).long().to(model.device),
         pixel_values=torch.cat([row["pixel_values"] for row in rows]).to(model.device),
         image_grid_thw=torch.cat([row["image_grid_thw"] for row in rows]).to(model.device),
         generation_config=GenerationConfig(

@@ -9,13 +9,23 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+
+def onetake_version() -> str:
+    """Return the version that is installed; `pyproject.toml` is the one place where it stands."""
+    try:
+        return version("onetake")
+    except PackageNotFoundError:
+        return "of a checkout that is not installed (`make setup` installs it)"
 
 
 def run_command(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int | None]) -> None:
     """Parse the command line, run `command` and exit; a ValueError or OSError becomes one line and status 2.
 
-    `--debug` is added to the parser: it shows the traceback as well.
+    Two flags are added to the parser: `--debug` shows the traceback as well, `--version` says which Onetake this is.
     """
+    parser.add_argument("--version", action="version", version=f"onetake {onetake_version()}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_intermixed_args()
     try:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -18,7 +19,7 @@ from dataset.video import VideoReader
 from dataset.vqa import VqaSample
 
 CONVERSATIONS = "conversations.jsonl"
-IMAGE_MARK = "<image>"
+IMAGE_MARK = "<image>"  # stands in a turn's text for one picture; all marks come before the text
 JPEG_QUALITY = 95
 
 
@@ -70,7 +71,7 @@ def read_conversations(path: str | Path) -> list[VqaSample]:
     return samples
 
 
-def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> dict:
+def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> dict[str, Any]:
     images = [pictures[sample.video, index] for index in sample.window_frame_indices]
     row = {
         "image": images,

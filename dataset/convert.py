@@ -14,6 +14,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dataset.annotation import read_annotation, resolve_video, write_annotation, write_text_atomically
 from dataset.cli import run_command
@@ -32,6 +33,7 @@ def export_annotation(annotation_path: str | Path, form: str) -> str:
     outline, name = outline_of(annotation), Path(annotation.video).name
     if form == "csv":
         return to_table(outline, name)
+    document: Any
     if form == "label_studio":
         document = to_label_studio(outline, name)
     else:

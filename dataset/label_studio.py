@@ -66,7 +66,7 @@ def from_label_studio(document: Any, video: str) -> Outline:
                 text = " ".join(value["timelinelabels"])
                 stages.append(stage_from_marked(text, int(span["start"]) - 1, int(span["end"]), back))
         elif kind in ("textarea", "choices", "number"):
-            content = value.get({"textarea": "text"}.get(kind, kind))
+            content = value.get("text" if kind == "textarea" else kind)
             values[row.get("from_name")] = " ".join(content) if isinstance(content, list) else content
     if not stages:
         raise ValueError(f"the task of {name} holds no timeline labels; mark its stages with TimelineLabels")
@@ -74,7 +74,7 @@ def from_label_studio(document: Any, video: str) -> Outline:
     return Outline(
         tuple(sorted(stages, key=lambda stage: stage.start)),
         values.get("task"),
-        {"done": True, "not done": False}.get(values.get("outcome")),
+        {"done": True, "not done": False}.get(values.get("outcome") or ""),
         values.get("reason"),
         None if reached is None else float(reached),
         values.get("annotator"),

@@ -16,7 +16,7 @@ import numpy as np
 from dataset.annotation import Annotation, Stage
 from dataset.video import VideoReader
 
-DELETE_MARK = "/delete"  # text of an excluded segment in tools that have no mark for it, as in ProcVLM's own page
+DELETE_MARK = "/delete"  # text of an excluded segment where there is no other mark for it, as in ProcVLM's own page
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def annotation_from_outline(outline: Outline, video: str | Path, annotation_path
     missing = [name for name, value in (("task", outline.task), ("outcome", outline.success)) if value is None]
     if outline.success is False and outline.final_progress is None:
         missing.append("final_progress")
-    if missing:
+    if missing or outline.task is None or outline.success is None:
         flags = " ".join(f"--{name}" for name in missing)
         raise ValueError(f"{video}: the file does not say {', '.join(missing)}; give it with {flags}")
     reader = VideoReader(video)
@@ -80,7 +80,7 @@ def annotation_from_outline(outline: Outline, video: str | Path, annotation_path
         stages=contiguous(outline.stages),
         success=outline.success,
         reason=outline.reason or None,
-        final_progress=100.0 if outline.success else outline.final_progress,
+        final_progress=100.0 if outline.final_progress is None or outline.success else outline.final_progress,
         annotator=outline.annotator or None,
     )
 

@@ -108,7 +108,8 @@ def plot_curve(annotation: Annotation, curve: np.ndarray) -> dict[str, Any]:
         }
         for number, stage in enumerate(annotation.stages, start=1)
     ]
-    lines, points = [], []
+    lines: list[list[str]] = []
+    points: list[str] = []
     for index, value in enumerate(curve):
         if np.isnan(value):
             lines, points = [*lines, points], []

@@ -23,8 +23,9 @@ def stage_weights(lengths: list[int]) -> np.ndarray:
     2605.08774): long stages count for more, but no stage dominates or vanishes.
     """
     counts = np.asarray(lengths, dtype=np.float64)
-    weights = np.clip(len(counts) * counts / counts.sum(), 0.75, 1.25)
-    return weights / weights.sum()
+    weights: np.ndarray = np.clip(len(counts) * counts / counts.sum(), 0.75, 1.25)
+    weights /= weights.sum()
+    return weights
 
 
 def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: np.ndarray | None = None) -> np.ndarray:
@@ -68,7 +69,7 @@ def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: n
     before = np.concatenate([[0.0], np.cumsum(weights)])
     for stage, step in zip(annotation.kept_stages, plan.step_of_stage, strict=True):
         length = stage.end - stage.start
-        if labels == "visual":
+        if similarity is not None and labels == "visual":
             gained = weights[step] * _visual_fraction(similarity[stage.start : stage.end])
         else:
             gained = weights[step] * np.arange(length) / length
@@ -85,8 +86,9 @@ def _visual_fraction(similarity: np.ndarray) -> np.ndarray:
         return np.ones(1)
     change = 1.5 - similarity
     change[0] = 0.0
-    total = np.cumsum(change)
-    return total / total[-1]
+    total: np.ndarray = np.cumsum(change)
+    total /= total[-1]
+    return total
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -19,6 +19,7 @@ from dataset.progress import Labels
 from dataset.samples import SamplingSpec
 from dataset.window import WindowSpec
 
+Section = TypeVar("Section")
 DEFAULT_WINDOW = {"size": 8, "rate_hz": 6.25}  # of `python -m dataset` without a recipe
 
 
@@ -61,7 +62,7 @@ def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> Dic
             raise ValueError(f'"{override}" is no override; write key=value, for example lora.r=32')
     try:
         loaded = OmegaConf.load(path) if path is not None else OmegaConf.create()
-        return OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides)))
+        return cast(DictConfig, OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides))))
     except FileNotFoundError:
         raise ValueError(f"recipe {path}: no such file; recipes are in recipes/*.yaml") from None
     except yaml.YAMLError as error:
@@ -70,10 +71,10 @@ def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> Dic
         raise ValueError(f"recipe {path}: cannot be read ({error}); it must be a YAML file of keys") from None
 
 
-def build(section: type, values: Any, prefix: str = "") -> Any:
+def build(section: type[Section], values: Any, prefix: str = "") -> Section:
     """Build a dataclass from YAML values; a wrong key or type is refused by its full name, with a suggestion."""
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), values))
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), values)))
     except ConfigKeyError as error:
         raise ValueError(unknown_key(f"{prefix}{error.full_key}", error.key, _keys_beside(section, error))) from None
     except MissingMandatoryValue as error:
@@ -92,5 +93,5 @@ def unknown_key(full_key: str, key: Any, known: Iterable[str]) -> str:
 
 
 def _keys_beside(section: type, error: ConfigKeyError) -> list[str]:
-    parent = error.object_type if isinstance(error.object_type, type) else section
-    return list(getattr(parent, "__dataclass_fields__", section.__dataclass_fields__))
+    parent = error.object_type if is_dataclass(error.object_type) else section
+    return [item.name for item in fields(parent)]

@@ -89,6 +89,7 @@ def cache_folder() -> Path:
 def _load(path: Path) -> np.ndarray | None:
     """Return a cached array; None where there is none, or none that is whole."""
     try:
-        return np.load(path)
+        hashes: np.ndarray = np.load(path)
+        return hashes
     except (OSError, EOFError, ValueError):
         return None

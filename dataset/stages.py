@@ -147,7 +147,7 @@ def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
             )
         )
     elif subtask is not None and not stage.get("excluded") and not subtask.strip():
-        frames = f"the stage of frames {start} to {end - 1}" if None not in (start, end) else "a stage"
+        frames = "a stage" if start is None or end is None else f"the stage of frames {start} to {end - 1}"
         problems.append(Problem(f"{place}.subtask", f"{frames} has no text; describe the sub-task"))
     return problems
 

@@ -117,9 +117,7 @@ def index_stream(path: Path) -> StreamIndex:
                 pts.add(packet.pts)
                 if packet.is_keyframe:
                     keyframes.add(packet.pts)
-            if timed:
-                time_base = stream.time_base
-            rate = stream.average_rate
+            time_base, rate = stream.time_base, stream.average_rate
         if not timed:
             pts, keyframes, time_base = _count_frames(path)
         elif not whole:
@@ -130,7 +128,7 @@ def index_stream(path: Path) -> StreamIndex:
             f"video {path}: cannot be decoded ({error.strerror or error}); if it plays elsewhere, re-encode it with "
             "`ffmpeg -i IN -c:v libx264 OUT.mp4`, else record it again"
         ) from None
-    if not pts:
+    if not pts or time_base is None:
         raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
     shown = sorted(pts)
     return StreamIndex(shown, sorted(keyframes) or [shown[0]], time_base, rate, timed, whole)
@@ -183,8 +181,8 @@ def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
     box = (width, height) if fit is None else fit if quarter_turns % 2 == 0 else fit[::-1]
     scale = min(box[0] / width, box[1] / height, 1.0)
     if scale < 1.0:
-        size = {"width": max(round(width * scale), 1), "height": max(round(height * scale), 1)}
-        image = frame.to_ndarray(format="rgb24", **size, interpolation=Interpolation.AREA)
+        width, height = max(round(width * scale), 1), max(round(height * scale), 1)
+        image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
     else:
         image = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
@@ -195,7 +193,7 @@ def squeezed_luma(frame: av.VideoFrame, side: int) -> np.ndarray:
     if frame.format.name.startswith(("yuv4", "yuvj4", "nv12")) and frame.format.components[0].bits == 8:
         plane = frame.planes[0]
         size, stride = (plane.width, plane.height), plane.line_size
-        picture = Image.frombuffer("L", size, plane, "raw", "L", stride, 1)
+        picture = Image.frombuffer("L", size, plane, "raw", "L", stride, 1)  # type: ignore[arg-type]  # any buffer
     else:
         picture = Image.fromarray(frame.to_ndarray(format="gray"))
     return np.asarray(picture.resize((side, side), Image.Resampling.BOX, reducing_gap=1.0))

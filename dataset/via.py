@@ -95,7 +95,8 @@ def from_via(document: Any, video: str, edges: np.ndarray) -> Outline:
     file_names = {key: row.get("aname") for key, row in attributes.items() if row.get("anchor_id") == WHOLE_FILE}
     text_key = _text_attribute(attributes)
     back_key = next((key for key, row in attributes.items() if row.get("aname") == _FALLS_BACK), None)
-    stages, file_values = [], {}
+    stages = []
+    file_values: dict[str, str] = {}
     for row in document["metadata"].values():
         if str(row.get("vid")) != view:
             continue
@@ -113,7 +114,7 @@ def from_via(document: Any, video: str, edges: np.ndarray) -> Outline:
     return Outline(
         tuple(sorted(stages, key=lambda stage: stage.start)),
         file_values.get("task"),
-        {"done": True, "not done": False}.get(outcome),
+        {"done": True, "not done": False}.get(outcome or ""),
         file_values.get("reason"),
         float(reached) if reached else None,
         file_values.get("annotator"),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -53,7 +53,7 @@ class VideoReader:
         self._images: list[Path] | None = None
         self._index = self._index_images() if self.path.is_dir() else index_stream(self.path)
         pts = np.asarray(self._index.pts, dtype=np.float64)
-        self.timestamps_sec = (pts - pts[0]) * float(self._index.time_base)
+        self.timestamps_sec: np.ndarray = (pts - pts[0]) * float(self._index.time_base)
         self.fps = self._mean_fps()
         self._decord = None
         if backend == "decord":
@@ -72,7 +72,7 @@ class VideoReader:
 
     def frame(self, index: int, fit: Box | None = None) -> np.ndarray:
         """Return frame `index` as RGB uint8, shape (H, W, 3), upright; `fit` as in `frames`."""
-        return self.frames([index], fit)[0]
+        return next(self.iter_frames([index], fit))[1]
 
     def frames(self, indices: Iterable[int], fit: Box | None = None) -> np.ndarray:
         """Return frames in the order asked for, RGB uint8, shape (T, H, W, 3).
@@ -89,7 +89,7 @@ class VideoReader:
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
-        result = None
+        result: np.ndarray | None = None
         for index, frame in self.iter_frames(places, fit):
             if result is None:
                 result = np.empty((len(wanted), *frame.shape), dtype=np.uint8)
@@ -99,6 +99,7 @@ class VideoReader:
                     f"{result.shape[2]}x{result.shape[1]}; re-encode the file to one size with ffmpeg"
                 )
             result[places[index]] = frame
+        assert result is not None  # iter_frames refuses to yield nothing
         return result
 
     def iter_frames(
@@ -114,13 +115,13 @@ class VideoReader:
             if not 0 <= index < len(self):
                 raise VideoError(f"{self.path} has {len(self)} frames, 0 to {len(self) - 1}; frame {index} is outside")
         if self._images is not None:
-            yield from self._read_images(wanted, fit)
+            yield from _read_images(self.path, self._images, wanted, fit)
         elif self._decord is not None:
             for index in wanted:
                 yield index, np.asarray(fit_into(Image.fromarray(self._decord[index].asnumpy()), fit))
         else:
-            for index, frame in self._decode(wanted):
-                yield index, upright_rgb(frame, fit)
+            for index, decoded in self._decode(wanted):
+                yield index, upright_rgb(decoded, fit)
 
     def iter_luma(self, side: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, brightness) of every frame, squeezed to a square; uint8, shape (side, side), not rotated.
@@ -131,8 +132,8 @@ class VideoReader:
             for index, frame in self.iter_frames(fit=(4 * side, 4 * side)):
                 yield index, np.asarray(Image.fromarray(frame).convert("L").resize((side, side), Image.Resampling.BOX))
         else:
-            for index, frame in self._decode(range(len(self))):
-                yield index, squeezed_luma(frame, side)
+            for index, decoded in self._decode(range(len(self))):
+                yield index, squeezed_luma(decoded, side)
 
     def thumbnails(self, count: int, height: int = 54) -> tuple[tuple[int, ...], np.ndarray]:
         """Return small pictures spread evenly over the video, for a filmstrip.
@@ -195,19 +196,22 @@ class VideoReader:
         numbers = list(range(len(self._images)))
         return StreamIndex(numbers, numbers, 1 / rate, rate)
 
-    def _read_images(self, wanted: Iterable[int], fit: Box | None) -> Iterator[tuple[int, np.ndarray]]:
-        for index in wanted:
-            try:
-                yield index, read_image(self._images[index], fit)
-            except ValueError as error:
-                raise VideoError(f"video {self.path}: frame {index}, {error}") from None
-
     def _mean_fps(self) -> float:
         if len(self) > 1:
             return float((len(self) - 1) / ((self._index.pts[-1] - self._index.pts[0]) * self._index.time_base))
         if not self._index.rate:
             raise VideoError(f"video {self.path}: one frame without a rate; put it into MP4 with ffmpeg -r RATE")
         return float(self._index.rate)
+
+
+def _read_images(
+    folder: Path, images: Sequence[Path], wanted: Iterable[int], fit: Box | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    for index in wanted:
+        try:
+            yield index, read_image(images[index], fit)
+        except ValueError as error:
+            raise VideoError(f"video {folder}: frame {index}, {error}") from None
 
 
 def fingerprint(path: str | Path) -> str:
@@ -227,7 +231,7 @@ def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
     return (video if isinstance(video, VideoReader) else VideoReader(path)).fingerprint == stored
 
 
-def _open_decord(reader: VideoReader):
+def _open_decord(reader: VideoReader) -> Any:
     """Open the file with decord and refuse it where its frames differ from the index."""
     if reader.path.is_dir():
         raise VideoError(f'{reader.path}: decord reads no folder of pictures; use backend "pyav"')

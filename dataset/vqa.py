@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataset.demonstration import Demonstration
 from dataset.files import write_text_atomically
@@ -16,6 +17,9 @@ from dataset.fingerprint import size_of
 from dataset.prompts import PROMPT_VERSION
 from dataset.video import fingerprint
 from dataset.window import WindowSpec
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def _present_form(demonstration: Demonstration) -> str:
     return stored if size_of(stored) is not None else fingerprint(demonstration.video)
 
 
-def as_hf_dataset(samples: Sequence[VqaSample]):
+def as_hf_dataset(samples: Sequence[VqaSample]) -> Dataset:
     """Return the samples as a `datasets.Dataset`, one column per field: what TRL's trainers take."""
     from datasets import Dataset
 

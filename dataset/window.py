@@ -44,7 +44,10 @@ class WindowSpec:
 
     def step(self, fps: float) -> float:
         """Return the spacing in source frames of a video with `fps` frames per second; at least one frame."""
-        return max(1.0, self.stride if self.stride is not None else fps / self.rate_hz)
+        if self.stride is not None:
+            return max(1.0, self.stride)
+        assert self.rate_hz is not None  # one of the two is set
+        return max(1.0, fps / self.rate_hz)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set, as saved in an adapter folder."""

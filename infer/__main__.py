@@ -6,6 +6,7 @@ import argparse
 
 from dataset.cli import run_command
 from infer.records import DEFAULT_MAX_NEW_TOKENS, DEFAULT_MAX_SAMPLED_FRAMES
+from infer.vllm import DEFAULT_SERVER
 
 EPILOG = """\
 examples:
@@ -63,7 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--engine", choices=("transformers", "vllm"), default="transformers",
         help="vllm: ask a server that `python -m infer.vllm` started",
     )  # fmt: skip
-    parser.add_argument("--server", default="http://127.0.0.1:8000", help="URL of the vLLM server")
+    parser.add_argument("--server", default=DEFAULT_SERVER, help="URL of the vLLM server")
     parser.add_argument("--server_model", help="the model's name there (default: adapter or base)")
     parser.add_argument("--force", action="store_true", help="allow a window that differs from the adapter's")
     return parser
@@ -77,6 +78,7 @@ def main(arguments: argparse.Namespace) -> None:
     for path in find_videos(arguments.video_path):  # before torch is imported: a bad path is told at once
         VideoReader(path)
 
+    print(f"loading PyTorch, then {arguments.model_path}", flush=True)
     from infer.predict import infer_progress_from_video
 
     options = {key: value for key, value in vars(arguments).items() if key != "debug"}

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from dataset.conversations import IMAGE_MARK
 from infer.decode import Decoding, decode_windows
 from infer.errors import ModelError
+from infer.inputs import FrameFeatures
 from infer.memory import BatchLimit
-from infer.model import FrameFeatures, ProgressModel
+from infer.model import ProgressModel
 from infer.records import DEFAULT_MAX_NEW_TOKENS
 
-IMAGE_MARK = "<image>"  # stands in a turn's text for one image; all marks come before the text
 _HUMAN = ("human", "user")
 
 
@@ -85,7 +86,8 @@ def _question(item: Mapping[str, Any], number: int) -> tuple[list[Path], str]:
     if not isinstance(images, list | tuple) or not images:
         raise ValueError(f"{where} has no images ({images!r}); give `image`: a list of paths, oldest first")
     turns = item.get("conversations")
-    human = [turn for turn in turns if turn.get("from") in _HUMAN] if isinstance(turns, list | tuple) else []
+    turns = turns if isinstance(turns, list | tuple) else []
+    human = [turn for turn in turns if turn.get("from") in _HUMAN]
     if len(human) != 1 or turns[0] is not human[0]:
         raise ValueError(
             f'{where} has {len(human)} human turns; give `conversations`: [{{"from": "human", "value": "..."}}] with '

@@ -225,13 +225,15 @@ def compare(runs: Sequence[Run]) -> Comparison:
 def _figures(group: Sequence[Run]) -> dict[str, Figure]:
     figures = {}
     for metric in COMPARED:
-        values = [run.figures[metric] for run in group if run.figures[metric] is not None]
+        values = [value for run in group if (value := run.figures[metric]) is not None]
+        low: float | None = None
+        high: float | None = None
+        spread: str | None = None
+        interval = group[0].intervals[metric]
         if len(values) > 1:
             low, high, spread = min(values), max(values), "runs"
-        elif len(group) == 1 and group[0].intervals[metric]:
-            (low, high), spread = group[0].intervals[metric], "episodes"
-        else:
-            low = high = spread = None
+        elif len(group) == 1 and interval:
+            (low, high), spread = interval, "episodes"
         figures[metric] = Figure(mean_of_defined(values), low, high, spread)
     return figures
 

@@ -102,17 +102,19 @@ def _points(row: Row, varied: str, metric: str) -> list[tuple[Any, float, float,
     if varied == "run":
         return [(run.name, *_reach(run, metric)) for run in answered]
     if varied == SEED:
-        return [(run.seed, *[run.figures[metric]] * 3) for run in answered if run.seed is not None]
+        seeded = [(run.seed, run.figures[metric]) for run in answered if run.seed is not None]
+        return [(seed, value, value, value) for seed, value in seeded if value is not None]
     figure = row.figures[metric]
     if figure.mean is None:
         return []
-    low, high = (figure.mean, figure.mean) if figure.low is None else (figure.low, figure.high)
+    low, high = (figure.mean, figure.mean) if figure.low is None or figure.high is None else (figure.low, figure.high)
     place = "?" if row.setting[varied] is None else row.setting[varied]
     return [(place, figure.mean, min(low, figure.mean), max(high, figure.mean))]
 
 
 def _reach(run: Run, metric: str) -> tuple[float, float, float]:
     value = run.figures[metric]
+    assert value is not None  # asked for runs that have the figure
     low, high = run.intervals[metric] or (value, value)
     return value, min(low, value), max(high, value)
 

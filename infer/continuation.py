@@ -12,7 +12,8 @@ import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 
 
 class Continuation:
@@ -28,10 +29,10 @@ class Continuation:
         self, model: ProgressModel, windows: Sequence[Sequence[FrameFeatures]], prompts: Sequence[str]
     ) -> None:
         self.model = model
-        inputs = model.build_inputs(windows, prompts)
+        inputs = model.inputs.build(windows, prompts)
         self._question = {key: inputs[key] for key in ("input_ids", "mm_encoder_outputs")}  # until it is in the cache
         self._mask = inputs["attention_mask"]  # (rows, cached tokens): 1 for tokens that belong to the row
-        rows = [model.prompt_positions(window, prompt) for window, prompt in zip(windows, prompts, strict=True)]
+        rows = [model.inputs.positions(window, prompt) for window, prompt in zip(windows, prompts, strict=True)]
         self._question_positions = self._mask.new_zeros((3, *self._mask.shape))
         for row, positions in enumerate(rows):
             self._question_positions[:, row, self._mask.shape[1] - positions.shape[1] :] = positions

@@ -18,7 +18,8 @@ from dataset.prompts import PROGRESS_OPENING, parse_answer
 from infer.continuation import Continuation
 from infer.digits import DigitTokens, Reading, read_digits
 from infer.greedy import greedy_answers
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 from infer.records import DEFAULT_MAX_NEW_TOKENS, ProgressSource
 
 Readout = Literal["text", "expected"]
@@ -118,7 +119,7 @@ def decode_windows(
 def written_answer(text: str, tokens: tuple[int, ...] = ()) -> WindowAnswer:
     """Return an answer as its text says it."""
     answer = parse_answer(text)
-    source = None if answer.progress is None else "model"
+    source: ProgressSource | None = None if answer.progress is None else "model"
     return WindowAnswer(text, answer.progress, answer.reasoning, answer.progress, None, source, tokens)
 
 
@@ -188,7 +189,7 @@ def _tree_attention(model: ProgressModel):
 def _sample(
     model: ProgressModel, windows: Sequence[Sequence[FrameFeatures]], prompts: Sequence[str], decoding: Decoding
 ) -> list[str]:
-    inputs = model.build_inputs(windows, prompts)
+    inputs = model.inputs.build(windows, prompts)
     sampling = (
         {"do_sample": True, "temperature": decoding.temperature} if decoding.temperature > 0 else {"do_sample": False}
     )

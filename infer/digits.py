@@ -101,7 +101,7 @@ class _Tree:
             allowed = allowed_after(branch.text)
             shares = np.exp(row[allowed] - row[allowed].max())
             shares /= shares.sum()
-            options = zip(allowed, shares, strict=True)
+            options = list(zip(allowed, shares, strict=True))
             if best_only:
                 options = [max(options, key=lambda option: option[1])]
             for index, share in options:
@@ -139,6 +139,9 @@ def read_digits(
         best_only: Follow the best branch only.
     """
     model = batch.model
+    if any(model.inputs.image_token_id in opening for opening in openings):  # written by the model, no picture of ours
+        batch.append([()] * len(openings))
+        batch.keep([0] * len(openings), range(len(openings)))
     states = torch.stack([hidden[-1] for hidden in batch.append(openings)])  # (nodes, hidden)
     batch.keep([len(opening) for opening in openings], range(len(openings)))
     trees = [_Tree() for _ in openings]

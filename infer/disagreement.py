@@ -104,13 +104,13 @@ def find_disagreements(
         steps: Texts of the task's steps.
         labelled, answered: The step at each frame, from `infer.boundaries`, of the recording.
     """
-    frames = np.asarray(frames)
+    at = np.asarray(frames)
     found = []
     for stretch in stretches:
-        inside = (frames >= stretch.start) & (frames < stretch.end) & np.isfinite(labels)
+        inside = (at >= stretch.start) & (at < stretch.end) & np.isfinite(labels)
         if not inside.any():
             continue
-        pairs = [(labelled[place], answered[place]) for place in np.flatnonzero(inside)]
+        pairs = [(labelled[place], answered[place]) for place in np.flatnonzero(inside).tolist()]
         pairs = [(label, answer) for label, answer in pairs if label is not None]
         wrong = Counter(answer for label, answer in pairs if answer is not None and answer != label)
         said = readings[RECORDED.name][inside]
@@ -139,7 +139,7 @@ def describe(disagreement: Disagreement) -> str:
     if one.stages_right is not None and one.stages_right < 0.5:
         named = f'mostly "{one.stage_said}"' if one.stage_said else "a step of other words, or none"
         stage = f" It names the right step in {one.stages_right:.0%} of the frames ({named})."
-    if recorded > MOST_ERROR:
+    if recorded > MOST_ERROR and one.said is not None:
         lean = one.said - one.label
         side = "now too high, now too low" if abs(lean) < recorded / 2 else "too high" if lean > 0 else "too low"
         if one.stages_right is None or one.stages_right >= 0.5:

@@ -8,16 +8,29 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from dataset.video import VideoError, VideoReader
-from infer.model import FrameFeatures, PixelBudget, ProgressModel
+from dataset.video import VideoError
+from infer.inputs import FrameFeatures
+from infer.model import PixelBudget, ProgressModel
 
 CHUNK = 16  # frames decoded and encoded together
 CHUNKS_AHEAD = 8  # how far the background thread may run ahead
 
 FeatureKey = tuple[PixelBudget, int]  # features of a frame differ between budgets
+
+
+class FrameSource(Protocol):
+    """What is read of a video here and by predictions: `VideoReader`, or one that changes its frames."""
+
+    fps: float
+    timestamps_sec: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def iter_frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]: ...
 
 
 class EncodedVideo:
@@ -29,7 +42,7 @@ class EncodedVideo:
         keep_all: Keep every frame's features (several passes over one video, as in a report), whatever `forget` says.
     """
 
-    def __init__(self, model: ProgressModel, reader: VideoReader, keep_all: bool = False) -> None:
+    def __init__(self, model: ProgressModel, reader: FrameSource, keep_all: bool = False) -> None:
         self.model, self.reader, self.keep_all = model, reader, keep_all
         self._features: dict[FeatureKey, FrameFeatures] = {}
         self._ahead: _Prefetch | None = None
@@ -107,7 +120,7 @@ class _Prefetch:
         first: The lowest frame that `take` has not returned yet; beyond every frame when all are taken.
     """
 
-    def __init__(self, model: ProgressModel, reader: VideoReader, frames: Sequence[int], budget: PixelBudget) -> None:
+    def __init__(self, model: ProgressModel, reader: FrameSource, frames: Sequence[int], budget: PixelBudget) -> None:
         self._source = (model, reader, frames, budget)
         self.budget = budget
         self._chunks: queue.Queue = queue.Queue(maxsize=CHUNKS_AHEAD)
@@ -155,7 +168,7 @@ class _Prefetch:
 
 
 def _encoded(
-    model: ProgressModel, reader: VideoReader, frames: Sequence[int], budget: PixelBudget
+    model: ProgressModel, reader: FrameSource, frames: Sequence[int], budget: PixelBudget
 ) -> Iterator[tuple[int, FrameFeatures]]:
     """Yield the features of rising `frames`; when one does not decode, all before it come first."""
     if not frames:

@@ -18,7 +18,8 @@ import torch
 from infer.continuation import Continuation
 from infer.draft import AnswerDraft
 from infer.errors import ModelError
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 
 LOGITS_AT_ONCE = 2**25  # numbers; a large vocabulary times many drafted tokens is worked off in parts
 CPU_PREFILL_TOKENS = 600  # image tokens of one prefill on a CPU
@@ -86,7 +87,7 @@ def greedy_answers(
 
 def _without_frames(model: ProgressModel, draft: list[int]) -> list[int]:
     """Cut a draft before an image token: beside the question it would be taken for a frame that has no features."""
-    return draft[: draft.index(model.image_token_id)] if model.image_token_id in draft else draft
+    return draft[: draft.index(model.inputs.image_token_id)] if model.inputs.image_token_id in draft else draft
 
 
 def _prefill_parts(windows: Sequence[Sequence[FrameFeatures]]) -> Iterator[list[int]]:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from infer.errors import ModelError
@@ -29,7 +30,7 @@ class BatchLimit:
             raise ValueError(f"batch size is {size}; it must be at least 1")
         self.size, self._what = size, what
 
-    def run(self, function: Callable[..., list[Any]], *columns: Sequence[Any]) -> list[Any]:
+    def run(self, function: Callable[..., list[Any]], *columns: Sequence[Any] | np.ndarray) -> list[Any]:
         """Return `function(*columns)` in order, called on at most `size` items at a time.
 
         Args:

@@ -1,10 +1,10 @@
-"""The model: base, adapter, tokenizer and image processor, from folder or hub; frames to features; windows to inputs.
+"""The model: base, adapter, tokenizer and image processor, from folder or hub; frames to features.
 
 Knows transformers and PEFT; this is the only file that calls `from_pretrained`. Does not know videos, label curves or
 what an answer says. Nothing here depends on the size of the model.
 
 Every frame is encoded once: the vision tower treats each image alone, so its output per frame is computed here and
-windows are put together from it (`mm_encoder_outputs` of transformers).
+windows are put together from it (see `inputs`).
 """
 
 from __future__ import annotations
@@ -12,38 +12,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.base_name import resolve_model_name, split_revision
 from infer.devices import best_attention, best_device, four_bits, move, resolve_dtype
 from infer.errors import ModelError
+from infer.inputs import FrameFeatures, WindowInputs
 from infer.memory import BatchLimit
 
-_IMAGE_TOKEN = "<|image_pad|>"
 DEFAULT_ADAPTER = "default"
 PixelBudget = tuple[int, int]  # least and most pixels of one image
-
-
-@dataclass(frozen=True)
-class FrameFeatures:
-    """What the vision tower makes of one frame.
-
-    Args:
-        embedding: Float tensor, shape (tokens, hidden).
-        deepstack: One float tensor per DeepStack layer, shape (tokens, hidden) each.
-        grid_thw: Patches in time, height and width; tokens = t * h * w / merge^2.
-    """
-
-    embedding: torch.Tensor
-    deepstack: tuple[torch.Tensor, ...]
-    grid_thw: tuple[int, int, int]
 
 
 class ProgressModel:
@@ -52,6 +36,7 @@ class ProgressModel:
     Attributes:
         model: The transformers model; a `PeftModel` when there is an adapter.
         tokenizer: Its tokenizer with the chat template.
+        inputs: Puts windows and texts together to its inputs.
         image_processor: Its image processor, set to the pixel budget of the active adapter.
         base_name: Hub id (with its `@revision` where one was asked for) or path of the base model.
         adapters: How each adapter was trained, by name.
@@ -72,13 +57,9 @@ class ProgressModel:
         self.base_name = base_name
         self.progress_config = progress_config
         self.adapters = {DEFAULT_ADAPTER: progress_config} if progress_config else {}
-        self.image_token_id = tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN)
+        self.inputs = WindowInputs(self.base, tokenizer, base_name)
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
-        if tokenizer.pad_token_id is None:
-            raise ModelError(f"the tokenizer of {base_name} has no padding token; it is not a Qwen3-VL tokenizer")
         self._base_pixels = dict(image_processor.size)
-        self._prompt_ids: dict[tuple[str, int], list[int]] = {}
-        self._positions: dict[tuple[Any, ...], torch.Tensor] = {}
         self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
@@ -265,7 +246,7 @@ class ProgressModel:
         )
 
     def preprocess(
-        self, frames: Sequence[np.ndarray], pixel_budget: PixelBudget | None = None
+        self, frames: Sequence[np.ndarray] | np.ndarray, pixel_budget: PixelBudget | None = None
     ) -> dict[str, torch.Tensor]:
         """Resize and normalise frames: `pixel_values` (patches, patch_dim) and `image_grid_thw` (T, 3)."""
         least, most = pixel_budget or self.pixel_budget
@@ -280,126 +261,6 @@ class ProgressModel:
             FrameFeatures(embedding, tuple(layer[index] for layer in output.deepstack_features), grids[index])
             for index, embedding in enumerate(output.pooler_output)
         ]
-
-    def build_inputs(
-        self,
-        windows: Sequence[Sequence[FrameFeatures]],
-        prompts: Sequence[str],
-        completions: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
-        """Put windows and texts together to the model's keyword arguments, padded on the left.
-
-        Args:
-            windows: Per sample the features of its frames, oldest first.
-            prompts: Per sample the question.
-            completions: Per sample the answer to learn; None for inference.
-
-        Returns:
-            `input_ids`, `attention_mask`, `mm_token_type_ids` (batch, length), `image_grid_thw` (images, 3),
-            `mm_encoder_outputs`, and with completions `labels` (batch, length): -100 everywhere but the answer.
-        """
-        rows, answer_lengths = [], []
-        for number, (window, prompt) in enumerate(zip(windows, prompts, strict=True)):
-            row = self._expand_images(self._tokenize_prompt(prompt, len(window)), window)
-            answer = [] if completions is None else self._tokenize_completion(completions[number])
-            rows.append(row + answer)
-            answer_lengths.append(len(answer))
-        length = max(len(row) for row in rows)
-        limit = self.base.config.text_config.max_position_embeddings
-        if length > limit:
-            raise ModelError(
-                f"question and answer take {length} tokens, but {self.base_name} reads at most {limit}; shorten the "
-                "task text, show fewer frames in a window or lower the pixel budget"
-            )
-        input_ids = torch.full((len(rows), length), self.tokenizer.pad_token_id, dtype=torch.long)
-        attention_mask = torch.zeros_like(input_ids)
-        labels = torch.full_like(input_ids, -100)
-        for index, (row, answer_length) in enumerate(zip(rows, answer_lengths, strict=True)):
-            input_ids[index, length - len(row) :] = torch.tensor(row)
-            attention_mask[index, length - len(row) :] = 1
-            if answer_length:
-                labels[index, length - answer_length :] = input_ids[index, length - answer_length :]
-        images = [frame for window in windows for frame in window]
-        inputs = {
-            "input_ids": input_ids.to(self.device),
-            "attention_mask": attention_mask.to(self.device),
-            "mm_token_type_ids": (input_ids == self.image_token_id).long().to(self.device),
-            "image_grid_thw": torch.tensor([frame.grid_thw for frame in images], device=self.device),
-            "mm_encoder_outputs": {
-                "image": BaseModelOutputWithDeepstackFeatures(
-                    pooler_output=[frame.embedding for frame in images],
-                    deepstack_features=[list(layers) for layers in zip(*(f.deepstack for f in images), strict=True)],
-                )
-            },
-        }
-        if completions is not None:
-            inputs["labels"] = labels.to(self.device)
-        return inputs
-
-    def sample_length(self, prompt: str, completion: str, image_tokens: Sequence[int]) -> int:
-        """Return the tokens of one training sample: prompt, answer and, per image of its window, its visual tokens."""
-        text = len(self._tokenize_prompt(prompt, len(image_tokens))) - len(image_tokens)
-        return text + sum(image_tokens) + len(self._tokenize_completion(completion))
-
-    def prompt_positions(self, window: Sequence[FrameFeatures], prompt: str) -> torch.Tensor:
-        """Return the M-RoPE positions of one window and its question, int64, shape (3, length).
-
-        They depend on the shapes of the images and on the text only, so that a video needs them once.
-        """
-        key = (prompt, tuple(frame.grid_thw for frame in window))
-        if key not in self._positions:
-            if len(self._positions) >= 64:
-                self._positions.clear()
-            row = torch.tensor([self._expand_images(self._tokenize_prompt(prompt, len(window)), window)])
-            grids = torch.tensor([frame.grid_thw for frame in window])
-            positions, _ = self.base.model.get_rope_index(row, (row == self.image_token_id).long(), grids)
-            self._positions[key] = positions[:, 0].to(self.device)
-        return self._positions[key]
-
-    def _tokenize_prompt(self, prompt: str, num_images: int) -> list[int]:
-        """Render one user turn (images, then text) and open the assistant's; one image token per image."""
-        key = (prompt, num_images)
-        if key not in self._prompt_ids:
-            for token in self.tokenizer.all_special_tokens:
-                if token in prompt:
-                    raise ModelError(f'the task text holds "{token}", a control token of the model; reword the task')
-            content = [*({"type": "image"} for _ in range(num_images)), {"type": "text", "text": prompt}]
-            text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            if ids.count(self.image_token_id) != num_images:
-                raise ModelError(f"the chat template of {self.base_name} does not place images; use a Qwen3-VL model")
-            self._prompt_ids[key] = ids
-        return self._prompt_ids[key]
-
-    def _expand_images(self, prompt_ids: list[int], window: Sequence[FrameFeatures]) -> list[int]:
-        """Repeat each image token once per visual token of its frame."""
-        counts = iter([len(frame.embedding) for frame in window])
-        return [
-            token
-            for prompt_token in prompt_ids
-            for token in ([prompt_token] * next(counts) if prompt_token == self.image_token_id else [prompt_token])
-        ]
-
-    def _tokenize_completion(self, completion: str) -> list[int]:
-        return [*self.tokenizer(completion, add_special_tokens=False)["input_ids"], self.end_token_id]
-
-
-def resolve_model_name(name: str) -> str:
-    """Return a loadable path or hub id: a relative folder is looked up here, then in this checkout."""
-    in_checkout = Path(__file__).parents[1] / name
-    if not Path(name).exists() and in_checkout.is_dir():
-        return str(in_checkout)
-    return name
-
-
-def split_revision(name: str) -> tuple[str, str | None]:
-    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
-    if "@" not in name or Path(name).exists():
-        return name, None
-    model_id, _, revision = name.rpartition("@")
-    return model_id, revision
 
 
 def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | None, max_pixels: int | None) -> None:

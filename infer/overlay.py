@@ -199,6 +199,7 @@ def _read_predictions(paths: Sequence[str], video: str | None) -> tuple[str, lis
         tables.append(rows if len(videos) == 1 else [row for row in rows if row["video_path"] == video])
         if not tables[-1]:
             raise ValueError(f"{path} holds no predictions of {video}, only of {', '.join(videos)}")
+    assert video is not None  # at least one file was named
     return video, tables
 
 

@@ -183,13 +183,13 @@ def value_text(record: dict[str, Any] | None) -> str:
     if record["progress"] is None:
         return "no percentage in the answer"
     text = f"{record['progress']:.1f} %"
-    source = record.get("progress_source")
+    source = record.get("progress_source") or "model"
     if source == "expected" and record.get("progress_std") is not None:
         return f"{record['progress']:.1f} +- {record['progress_std']:.1f} %"
     return text + {"previous": " (carried forward)", "forced": " (tag filled in)"}.get(source, "")
 
 
-def fit_text(text: str, font: ImageFont.FreeTypeFont, width: float, most: int) -> list[str]:
+def fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float, most: int) -> list[str]:
     """Wrap text to `width` pixels and at most `most` lines; what is left out is marked by "..." at the end."""
     lines: list[str] = []
     for paragraph in text.splitlines():

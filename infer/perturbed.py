@@ -41,6 +41,7 @@ class Copy:
         """Return the window rule that shows this copy's speed."""
         if spec.rate_hz is not None:
             return replace(spec, rate_hz=spec.rate_hz / self.stretch)
+        assert spec.stride is not None  # a rule has a stride or a rate
         return replace(spec, stride=spec.stride * self.stretch)
 
 

@@ -34,7 +34,7 @@ PLOT_SIZE = (9.0, 2.6)  # inches
 AXIS_LEFT, AXIS_RIGHT = 0.06, 0.995  # of the drawing's width; the filmstrip is aligned with them
 FILMSTRIP_FRAMES = 10
 THUMBNAIL = 96  # pixels, the longer side
-STYLE = {
+STYLE: Any = {
     "font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": SOFT,
     "xtick.color": SOFT, "ytick.color": SOFT, "axes.edgecolor": LINE, "grid.color": LINE, "axes.grid": True,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "svg.hashsalt": "onetake",
@@ -54,7 +54,7 @@ def draw_episode(
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
-        styles = {
+        styles: dict[str, dict[str, Any]] = {
             "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "clock": {"linewidth": 1.4, "linestyle": ":"},
             "base": {"linewidth": 1.2}, "adapter": {"linewidth": 2.0},
         }  # fmt: skip
@@ -105,7 +105,7 @@ def filmstrip(reader: VideoReader, start_sec: float, end_sec: float, count: int 
     return strip(reader.frames([int(np.abs(times - middle).argmin()) for middle in middles]))
 
 
-def strip(frames: Sequence[np.ndarray], height: int | None = None) -> str:
+def strip(frames: Sequence[np.ndarray] | np.ndarray, height: int | None = None) -> str:
     """Put RGB uint8 frames side by side as thumbnails; returns a data URL.
 
     Args:

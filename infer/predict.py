@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,10 @@ from infer.records import (
 )
 from infer.schedule import AnswerMemory, answer_block, blocks
 from infer.videos import find_videos
+from infer.vllm import DEFAULT_SERVER
+
+if TYPE_CHECKING:
+    from infer.vllm_engine import VllmEngine
 
 BASE_WINDOW_RATE_HZ = 6.25  # spacing of a base model's windows where neither adapter nor caller names one
 OnUnparsed = Literal["null", "previous"]
@@ -164,7 +168,7 @@ def sampled_frames(num_frames: int, max_sampled_frames: int | None, max_frames: 
 
 
 def choose_window(
-    model: ProgressModel,
+    model: ProgressModel | VllmEngine,
     window_size: int | None = None,
     window_stride: float | None = None,
     window_rate_hz: float | None = None,
@@ -211,7 +215,7 @@ def infer_progress_from_video(
     seed: int = 0,
     device: str | None = None,
     engine: Literal["transformers", "vllm"] = "transformers",
-    server: str = "http://127.0.0.1:8000",
+    server: str = DEFAULT_SERVER,
     server_model: str | None = None,
 ) -> list[dict[str, Any]]:
     """Load a model, predict one or more videos and return their records (written to `output_path` as JSONL, too).
@@ -250,12 +254,12 @@ def infer_progress_from_video(
 
         if readout != "text":
             raise ModelError(f'readout "{readout}" needs the probabilities of all digits; use --engine transformers')
-        model = VllmEngine(server, model_path, use_lora, base_model, server_model)
+        asked: ProgressModel | VllmEngine = VllmEngine(server, model_path, use_lora, base_model, server_model)
     elif engine != "transformers":
         raise ModelError(f'engine "{engine}" is unknown; use "transformers" or "vllm"')
     else:
-        model = model or ProgressModel.load(model_path, use_lora, base_model, torch_dtype, device)
-    window = choose_window(model, window_size, window_stride, window_rate_hz, force)
+        asked = model or ProgressModel.load(model_path, use_lora, base_model, torch_dtype, device)
+    window = choose_window(asked, window_size, window_stride, window_rate_hz, force)
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
     with output or nullcontext():
@@ -267,16 +271,16 @@ def infer_progress_from_video(
             if not missing:
                 continue
             with tqdm(total=len(frames), initial=len(done), desc=Path(path).name, unit="frame") as bar:
-                options = {
+                options: dict[str, Any] = {
                     "max_new_tokens": max_new_tokens, "temperature": temperature, "batch_size": batch_size,
                     "on_unparsed": on_unparsed, "seed": seed, "previous": done[-1]["progress"] if done else None,
                     "progress_bar": bar,
                 }  # fmt: skip
-                if engine == "vllm":
-                    predictions = predict_on_server(model, reader, task, window, missing, **options)
+                if isinstance(asked, ProgressModel):
+                    video = EncodedVideo(asked, reader)
+                    predictions = predict_video(asked, video, task, window, missing, readout=readout, **options)
                 else:
-                    video = EncodedVideo(model, reader)
-                    predictions = predict_video(model, video, task, window, missing, readout=readout, **options)
+                    predictions = predict_on_server(asked, reader, task, window, missing, **options)
                 rows = (make_record(path, task, n, one) for n, one in enumerate(predictions, start=len(done)))
                 try:
                     for row in rows if output is None else output.write_through(rows):
@@ -294,9 +298,8 @@ def _earlier_rows(
     """Return the rows of an interrupted run; refuse those of another task, window or choice of frames."""
     rows = [row for row in output.earlier if row.get("video_path") == path]
     for number, row in enumerate(rows):
-        due = frames[number] if number < len(frames) else None
-        same = row["frame_index"] == due and row.get("task") == task
-        if not same or tuple(row["window_frame_indices"]) != window_indices(window, due, reader.fps):
+        same = number < len(frames) and row["frame_index"] == frames[number] and row.get("task") == task
+        if not same or tuple(row["window_frame_indices"]) != window_indices(window, frames[number], reader.fps):
             raise ValueError(
                 f"{output.path}: row {number} of {path} is frame {row['frame_index']} of the task "
                 f'"{row.get("task")}", which is not what this run would write; resume with the same task, window and '

@@ -22,6 +22,7 @@ from dataset.samples import read_demonstrations
 from infer.records import DEFAULT_MAX_SAMPLED_FRAMES, make_records, write_records
 
 if TYPE_CHECKING:
+    from dataset.demonstration import Demonstration
     from infer.evaluate import EvaluationSpec
     from infer.summary import Report
 
@@ -65,7 +66,8 @@ def make_report(
     train = read_train_summary(model_path) if use_lora else {}
     sources = train.get("data", [])
     trained_on = seen_in_training(demonstrations, sources)
-    training, notices = [], _notices(sources)
+    training: list[Demonstration] = []
+    notices = _notices(sources)
     if use_lora:
         training, missing = find_training_demonstrations(model_path, sources, train_annotations)
         notices += [missing] if missing else []

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
-from infer.decode import Decoding, WindowAnswer, decode_windows
+from infer.decode import Decoding, Readout, WindowAnswer, decode_windows
 from infer.frames import EncodedVideo
 from infer.memory import BatchLimit
 from infer.model import FrameFeatures, ProgressModel
@@ -172,7 +172,7 @@ def read_shortcuts(
     untouched = [window_indices(window, t, reader.fps) for t in frames]
     tampered = [changed_windows(window, t, reader.fps, rng) for t in frames]
 
-    def ask(windows: list[list[FrameFeatures]], text: str, readout: str = "text") -> list[WindowAnswer]:
+    def ask(windows: list[list[FrameFeatures]], text: str, readout: Readout = "text") -> list[WindowAnswer]:
         prompt, known = build_prompt(text), list(model.recent_answers(text))[:-5:-1]
 
         def decode(part: Sequence[list[FrameFeatures]]) -> list[WindowAnswer]:
@@ -191,7 +191,7 @@ def read_shortcuts(
         bar.update(len(frames))
     changed["other_task"] = _values(ask(video.windows(untouched), OTHER_TASK))
     bar.update(len(frames))
-    shape = reader.frames([0])[0].shape
+    shape = next(reader.iter_frames([0]))[1].shape
     blanks = model.encode_frames(np.stack([np.full(shape, shade, dtype=np.uint8) for shade in SHADES]))
     answers = ask([[blank] * len(untouched[-1]) for blank in blanks], task, "expected")
     bar.update(len(SHADES))

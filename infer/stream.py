@@ -18,7 +18,8 @@ import numpy as np
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
 from infer.decode import Decoding, Readout, decode_windows
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 from infer.predict import OnUnparsed, choose_window, make_prediction
 from infer.records import DEFAULT_MAX_NEW_TOKENS, Prediction
 from infer.schedule import AnswerMemory
@@ -61,7 +62,8 @@ class ProgressStream:
     def reset(self) -> None:
         """Forget all frames: the next one starts a new episode. Answers stay as drafts, for all streams of the task."""
         self._times: list[float] = []
-        self._frames: dict[int, np.ndarray | FrameFeatures] = {}  # pixels until a window shows the frame
+        self._pixels: dict[int, np.ndarray] = {}  # of frames that no window has shown yet
+        self._features: dict[int, FrameFeatures] = {}
         self._previous: float | None = None
         self._memory = AnswerMemory(self.model.recent_answers(self.task))
 
@@ -88,7 +90,7 @@ class ProgressStream:
                 "s); call reset() when a new episode starts"
             )
         self._times.append(float(timestamp_sec))
-        self._frames[number] = frame.copy()  # simulators reuse their buffers
+        self._pixels[number] = frame.copy()  # simulators reuse their buffers
 
     def push(self, frame: np.ndarray, timestamp_sec: float | None = None) -> Prediction:
         """Take a frame and answer; see `observe` for the arguments."""
@@ -99,6 +101,7 @@ class ProgressStream:
         last = len(self._times) - 1
         if self.window.stride is not None or self.fps is not None:
             return window_indices(self.window, last, self.fps or 1.0)
+        assert self.window.rate_hz is not None  # a rule has a stride or a rate
         shown = [last]
         for k in range(1, self.window.size):
             wanted = self._times[last] - k / self.window.rate_hz
@@ -114,8 +117,9 @@ class ProgressStream:
 
     def _forget(self, shown: Sequence[int]) -> None:
         """Drop frames that no later window can show: those before the oldest one of this window."""
-        for index in [index for index in self._frames if index < shown[0]]:
-            del self._frames[index]
+        for kept in (self._pixels, self._features):
+            for index in [index for index in kept if index < shown[0]]:
+                del kept[index]
 
 
 def push_all(
@@ -135,7 +139,7 @@ def push_all(
     with model.adapter_switch(True, first.adapter):
         shown = [stream._shown() for stream in streams]
         _encode(model, streams, shown)
-        windows = [[s._frames[i] for i in indices] for s, indices in zip(streams, shown, strict=True)]
+        windows = [[s._features[i] for i in indices] for s, indices in zip(streams, shown, strict=True)]
         known = [stream._memory.references(0) for stream in streams]
         answers = decode_windows(model, windows, [stream.prompt for stream in streams], first.decoding, known)
     predictions = []
@@ -154,11 +158,11 @@ def _encode(model: ProgressModel, streams: Sequence[ProgressStream], shown: Sequ
         (stream, index)
         for stream, indices in zip(streams, shown, strict=True)
         for index in sorted(set(indices))
-        if isinstance(stream._frames[index], np.ndarray)
+        if index in stream._pixels
     ]
-    sizes = {stream._frames[index].shape for stream, index in due}
-    for size in sizes:
-        same = [(stream, index) for stream, index in due if stream._frames[index].shape == size]
-        features = model.encode_frames(np.stack([stream._frames[index] for stream, index in same]))
+    for size in {stream._pixels[index].shape for stream, index in due}:
+        same = [(s, index) for s, index in due if index in s._pixels and s._pixels[index].shape == size]
+        features = model.encode_frames(np.stack([stream._pixels[index] for stream, index in same]))
         for (stream, index), one in zip(same, features, strict=True):
-            stream._frames[index] = one
+            stream._features[index] = one
+            stream._pixels.pop(index, None)

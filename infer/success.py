@@ -6,15 +6,14 @@ Knows outcomes (true or false) and percentages, of frames (finished: the label r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from dataset.progress import SUCCESS_THRESHOLD
 
 
-def auroc(outcomes: Sequence[bool], predictions: Sequence[float]) -> float | None:
+def auroc(outcomes: ArrayLike, predictions: ArrayLike) -> float | None:
     """Return the chance that a success is given a higher percentage than a failure; ties count half.
 
     The area under the ROC curve as the Mann-Whitney statistic, `(R - p (p + 1) / 2) / (p n)` with R the sum of the mean
@@ -29,9 +28,7 @@ def auroc(outcomes: Sequence[bool], predictions: Sequence[float]) -> float | Non
     return float((ranks - positive * (positive + 1) / 2) / (positive * negative))
 
 
-def accuracy(
-    outcomes: Sequence[bool], predictions: Sequence[float], threshold: float = SUCCESS_THRESHOLD
-) -> float | None:
+def accuracy(outcomes: ArrayLike, predictions: ArrayLike, threshold: float = SUCCESS_THRESHOLD) -> float | None:
     """Return the share of outcomes that `prediction >= threshold` gets right, 0 to 1; None without predictions.
 
     Its weakness: where one outcome is rare, always naming the other scores high. See `mcc`.
@@ -40,7 +37,7 @@ def accuracy(
     return float(((predictions >= threshold) == outcomes).mean()) if len(outcomes) else None
 
 
-def mcc(outcomes: Sequence[bool], predictions: Sequence[float], threshold: float = SUCCESS_THRESHOLD) -> float | None:
+def mcc(outcomes: ArrayLike, predictions: ArrayLike, threshold: float = SUCCESS_THRESHOLD) -> float | None:
     """Return Matthews' correlation of the outcome and `prediction >= threshold`.
 
     `(TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))` (Matthews, Biochimica et Biophysica Acta 405,
@@ -62,9 +59,7 @@ def mcc(outcomes: Sequence[bool], predictions: Sequence[float], threshold: float
     return float((true_positive * true_negative - false_positive * false_negative) / np.sqrt(margins))
 
 
-def best_threshold(
-    outcomes: Sequence[bool], predictions: Sequence[float], default: float = SUCCESS_THRESHOLD
-) -> float | None:
+def best_threshold(outcomes: ArrayLike, predictions: ArrayLike, default: float = SUCCESS_THRESHOLD) -> float | None:
     """Return the threshold that separates the outcomes best; meant for the frames of the training demonstrations.
 
     It has the largest true positive rate less false positive rate (Youden, Cancer 3, 1950), which does not depend on
@@ -81,14 +76,14 @@ def best_threshold(
     return float(candidates[best]) if gains[best] > 0 else None
 
 
-def finished(labels: Sequence[float], threshold: float = SUCCESS_THRESHOLD) -> np.ndarray:
+def finished(labels: ArrayLike, threshold: float = SUCCESS_THRESHOLD) -> np.ndarray:
     """Return which labelled frames count as finished, bool; a frame without a label must be left out before."""
     return np.asarray(labels, dtype=np.float64) >= threshold
 
 
-def _answered(outcomes: Sequence[bool], predictions: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _answered(outcomes: ArrayLike, predictions: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    outcomes, predictions = np.asarray(outcomes, dtype=bool), np.asarray(predictions, dtype=np.float64)
     if len(outcomes) != len(predictions):
         raise ValueError(f"{len(outcomes)} outcomes for {len(predictions)} predictions; there must be one for each")
-    outcomes, predictions = np.asarray(outcomes, dtype=bool), np.asarray(predictions, dtype=np.float64)
     answered = np.isfinite(predictions)
     return outcomes[answered], predictions[answered]

@@ -187,7 +187,7 @@ def summarise_success(
     outcomes = [result.demonstration.annotation.success for result in held_out]
     document: dict[str, Any] = {"threshold": SUCCESS_THRESHOLD, "best_on_training": _round(best)}
     for name in readers:
-        ends = [np.nan if r.metrics[name]["final"] is None else r.metrics[name]["final"] for r in held_out]
+        ends = [np.nan if end is None else end for end in (result.metrics[name]["final"] for result in held_out)]
         document[name] = {
             "auroc": _round(success.auroc(outcomes, ends)),
             "accuracy": _round(success.accuracy(outcomes, ends)),

@@ -21,7 +21,9 @@ from infer.shortcuts import SCENE_TESTS, ShortcutResult
 from infer.success import auroc
 
 Outcome = Literal["adopt", "need more demos", "do not use"]
-ADOPT, MORE, REJECT = "adopt", "need more demos", "do not use"
+ADOPT: Outcome = "adopt"
+MORE: Outcome = "need more demos"
+REJECT: Outcome = "do not use"
 
 LEAST_PARSED = 0.9  # share of answers with a percentage
 LEAST_ORDER = 0.5  # cycle_voc of held-out successes, below which values do not follow the task

@@ -6,9 +6,8 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.demonstration import VIDEO_SUFFIXES
 from dataset.video import VideoError
-
-VIDEO_SUFFIXES = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm"}
 
 
 def find_videos(paths: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from dataset.cli import run_command
 from infer.adapter import ADAPTER_CONFIG, ProgressConfig, base_of_adapter, is_adapter, refuse_vision_adapter
+from infer.base_name import resolve_model_name, split_revision
 from infer.errors import ModelError
 
 DEFAULT_PYTHON = ".venv-vllm/bin/python"
+HOST, PORT = "127.0.0.1", 8000
+DEFAULT_SERVER = f"http://{HOST}:{PORT}"
 MAX_IMAGES = 64  # frames in one window
 
 EPILOG = """\
@@ -32,8 +35,8 @@ def server_command(
     use_lora: bool,
     base_model: str | None = None,
     python: str = DEFAULT_PYTHON,
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    host: str = HOST,
+    port: int = PORT,
     dtype: str = "auto",
     extra: tuple[str, ...] = (),
 ) -> list[str]:
@@ -52,8 +55,6 @@ def server_command(
             pixels = ["--mm-processor-kwargs", json.dumps(size)]
     elif is_adapter(model_path):
         raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-    from infer.model import resolve_model_name, split_revision
-
     name, revision = split_revision(base)
     pinned = ["--revision", revision] if revision else []
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
@@ -82,8 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
     parser.add_argument("--base_model", help="base to use in place of the one that the adapter names")
     parser.add_argument("--python", default=DEFAULT_PYTHON, help="interpreter of the environment that has vLLM")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; this machine only by default")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--host", default=HOST, help="address to listen on; this machine only by default")
+    parser.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--vllm_args", default="", help="more of vLLM's own arguments, in one string")
     return parser

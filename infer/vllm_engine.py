@@ -34,7 +34,6 @@ from infer.predict import OnUnparsed, make_prediction
 from infer.records import Prediction
 
 BASE_NAME, ADAPTER_NAME = "base", "adapter"  # what `python -m infer.vllm` calls them
-DEFAULT_SERVER = "http://127.0.0.1:8000"
 TIMEOUT_SEC = 600
 
 

@@ -19,7 +19,9 @@ from urllib.parse import urlparse
 
 import av
 import pytest
-from material import ROOT, numbered_frame
+from material import ROOT, TASK, numbered_frame
+
+from annotate.episodes import find_episodes
 
 CHROMIUM_FLAGS = [
     "--headless",
@@ -60,7 +62,7 @@ class Server:
         try:
             self._wait_until_it_listens()
         except BaseException:
-            self.process.kill()
+            self.stop()
             raise
 
     def _wait_until_it_listens(self) -> None:
@@ -231,6 +233,34 @@ def open_editor(chromium):
     for context in contexts:
         context.close()
     assert [error for editor in editors for error in editor.errors] == []
+
+
+@pytest.fixture(scope="session")
+def desk(video, tmp_path_factory):
+    """A server with many copies of a video of 40 numbered frames: every test labels one of its own."""
+    folder = tmp_path_factory.mktemp("desk")
+    for number in range(24):
+        shutil.copy(video, folder / f"ep{number:02}.mp4")
+    with serving("--video", folder, "--task", TASK) as server:
+        server.folder = folder
+        yield server
+
+
+@pytest.fixture(scope="session")
+def used_episodes():
+    """Episodes of the desk that tests have taken."""
+    return []
+
+
+@pytest.fixture
+def label(desk, open_editor, request):
+    """Open a fresh episode; returns the editor and the path of its annotation."""
+    used = request.getfixturevalue("used_episodes")
+    key, episode = list(find_episodes([desk.folder]).items())[len(used)]
+    used.append(key)
+    editor = open_editor(desk, f"?episode={key}")
+    editor.annotation = episode.annotation
+    return editor
 
 
 def write_timed_video(path: Path, times_ms: list[int], start_ms: int = 0, size: tuple[int, int] = (96, 64)) -> Path:

@@ -5,10 +5,10 @@ Shows the bundled simulated episodes, and the predictions of the last `make demo
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from annotate_page import CHROMIUM_FLAGS, Editor, serving
@@ -24,8 +24,12 @@ STEPS = ((46, "Move the gripper to the red puck"), (70, "Lift the red puck off t
 
 def main(predictions: Path) -> None:
     """Write docs/annotate-{light,dark,conflict,samples,results}.png."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        videos = Path(folder) / "clips"
+    videos = ROOT / "data"  # commands on the page name it
+    if videos.exists():
+        sys.exit(f"{videos} exists; move it away, the pictures need a folder of this name")
+    with contextlib.ExitStack() as stack:
+        playwright = stack.enter_context(sync_playwright())
+        stack.callback(shutil.rmtree, videos, ignore_errors=True)
         shutil.copytree(DEMO / "held_out", videos)
         for name in ("failure_open", "recovery", "pause", "success_2"):
             (videos / f"{name}.json").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,8 +12,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on busy cores more threads are several times slower
 
 import pytest
-from annotate_page import chromium, open_editor  # noqa: F401  (fixtures)
-from material import NANO, make_annotation, write_video
+from annotate_page import chromium, desk, label, open_editor, used_episodes  # noqa: F401  (fixtures)
+from material import NANO, TASK, make_annotation, write_video
 
 from dataset.annotation import write_annotation
 
@@ -37,6 +38,16 @@ def annotation_path(video, tmp_path) -> Path:
     path = tmp_path / "demo.json"
     write_annotation(path, make_annotation(copy, 10, 30))
     return path
+
+
+@pytest.fixture
+def store(video, tmp_path):
+    """The labelling page's store of two episodes."""
+    from annotate.store import Store
+
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(video, tmp_path / name)
+    return Store.open([tmp_path], TASK)
 
 
 @pytest.fixture(scope="session")

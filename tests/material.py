@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -72,3 +73,12 @@ def make_annotation(video: Path, *ends: int, success: bool = True, **fields) -> 
         success=success,
         **fields,
     )
+
+
+def write_sound(path: Path) -> None:
+    """Write a tenth of a second of silence: a file that plays and has no picture."""
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(1600))

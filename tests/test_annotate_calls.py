@@ -1,20 +1,10 @@
 import json
-import shutil
 
 import pytest
-from material import TASK
 
 from annotate.calls import make_calls
 from annotate.jpegs import FrameCache
 from annotate.scan import Scanner
-from annotate.store import Store
-
-
-@pytest.fixture
-def store(video, tmp_path):
-    for name in ("a.mp4", "b.mp4"):
-        shutil.copy(video, tmp_path / name)
-    return Store.open([tmp_path], TASK)
 
 
 @pytest.fixture

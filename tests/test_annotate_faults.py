@@ -126,6 +126,7 @@ def test_a_conflict_is_settled_before_another_episode_opens(video, tmp_path, ope
         assert json.loads((tmp_path / "a.json.draft").read_text())["task"] == "of the second tab"
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit what another process writes")
 def test_a_full_disk_and_a_lost_folder_are_said_and_retried(server, open_editor):
     editor = open_editor(server)
     editor.mark(9, "reach")

@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import pytest
 from material import TASK, make_annotation, write_video
@@ -9,13 +8,6 @@ from dataset import Stage, read_annotation, write_annotation
 
 STAGES = (Stage("reach", 0, 10), Stage("lift", 10, 30))
 FINISHED = Draft(TASK, STAGES, True, "it hangs")
-
-
-@pytest.fixture
-def store(video, tmp_path):
-    for name in ("a.mp4", "b.mp4"):
-        shutil.copy(video, tmp_path / name)
-    return Store.open([tmp_path], TASK)
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-import wave
 
 import pytest
-from material import DEMO, NANO, ROOT
+from material import DEMO, NANO, ROOT, write_sound
 
 RECIPE = "recipes/nano.yaml"
 
@@ -37,11 +36,7 @@ def test_bad_videos_leave_an_earlier_result_alone(tmp_path):
     earlier.write_text("earlier\n")
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "corrupt.mp4").write_bytes(b"\x01" * 3000)
-    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(1600))
+    write_sound(tmp_path / "sound.wav")
     for name, message in (
         ("missing.mp4", "no such file; check the path"),
         ("empty.mp4", "the file is empty"),

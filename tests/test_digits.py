@@ -145,3 +145,15 @@ def test_a_tokenizer_that_does_not_split_numbers_is_refused():
 
     with pytest.raises(ModelError, match="no token for"):
         DigitTokens(Words())
+
+
+def test_an_image_token_that_the_model_wrote_is_not_taken_for_a_picture(nano):
+    features = nano.encode_frames(VideoReader(DEMO / "demo.mp4").frames([10, 20]))
+    prompt = build_prompt("Open the drawer")
+    plain = nano.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
+    odd = [nano.inputs.image_token_id, *plain]
+    tokens = DigitTokens(nano.tokenizer)
+    alone = read_digits(Continuation(nano, [features], [prompt]), [plain], tokens, False)[0]
+    readings = read_digits(Continuation(nano, [features] * 2, [prompt] * 2), [plain, odd], tokens, False)
+    assert readings[0].mean == pytest.approx(alone.mean, abs=1e-3)
+    assert 0.0 <= readings[1].mean <= 100.0

@@ -65,7 +65,7 @@ def test_any_draft_gives_the_same_tokens_in_a_batch_and_alone(case, draft):
         "neighbour": [[plain[number - 1]] for number in range(len(plain))],
         "half": [[[*answer[:10], 5, 6, 7]] for answer in plain],
         "exchanged": [[[t + (i % 5 == 0) for i, t in enumerate(answer)]] for answer in plain],
-        "frame": [[[*answer[:5], model.image_token_id, *answer[5:]]] for answer in plain],
+        "frame": [[[*answer[:5], model.inputs.image_token_id, *answer[5:]]] for answer in plain],
         "junk": [[one] for one in junk],
         "longer": [[answer + junk[0]] for answer in plain],
         "several": [[junk[n], plain[n - 1], plain[n]] if n % 2 else [] for n in range(len(plain))],

@@ -2,10 +2,14 @@
 
 import ast
 import importlib
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from material import ROOT
+
+from dataset.cli import onetake_version
 
 ALLOWED = {
     "dataset": {"dataset"},
@@ -70,6 +74,34 @@ def test_nothing_branches_on_the_embedded_model():
                 if isinstance(node, ast.If | ast.IfExp | ast.Match):
                     test = node.subject if isinstance(node, ast.Match) else node.test
                     assert "nano" not in ast.unparse(test), path
+
+
+def test_no_module_needs_a_package_that_some_platforms_lack():
+    """decord has wheels for Linux on x86-64 only; an import inside a function can say so, one at the top cannot."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = [*project["dependencies"], *(need for extra in ("cuda", "sim") for need in _extra(project, extra))]
+    lacking = {re.match(r"[\w-]+", need).group() for need in optional if ";" in need} | {"flash_attn", "metaworld"}
+    assert {"decord", "bitsandbytes"} <= lacking
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("**/*.py"):
+            top = ast.Module(ast.parse(path.read_text(encoding="utf-8")).body, [])
+            names = {alias.name for node in top.body if isinstance(node, ast.Import) for alias in node.names}
+            names |= {node.module or "" for node in top.body if isinstance(node, ast.ImportFrom)}
+            assert not {name.split(".")[0] for name in names} & lacking, path
+
+
+def _extra(project: dict, name: str) -> list[str]:
+    return project["optional-dependencies"][name]
+
+
+def test_the_version_stands_in_one_place():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## \[(\d\S*)\]", changes, re.MULTILINE)[0] == version
+    assert onetake_version() == version
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("**/*.py"):
+            assert f'"{version}"' not in path.read_text(encoding="utf-8"), path
 
 
 @pytest.mark.parametrize("package", ALLOWED)

@@ -20,7 +20,7 @@ def frames() -> np.ndarray:
 
 def test_encoding_once_gives_the_same_logits_as_pixels_in_the_forward_pass(nano, frames):
     chosen = [frames[i] for i in window_indices(WINDOW, 20, 25.0)]
-    inputs = nano.build_inputs([nano.encode_frames(np.stack(chosen))], [build_prompt("t")])
+    inputs = nano.inputs.build([nano.encode_frames(np.stack(chosen))], [build_prompt("t")])
     pixels = nano.preprocess(chosen)
     plain = {key: value for key, value in inputs.items() if key != "mm_encoder_outputs"}
     with torch.no_grad():
@@ -46,17 +46,17 @@ def test_features_do_not_change_with_the_batch(nano, frames):
 
 def test_every_image_token_has_its_feature(nano, frames):
     features = nano.encode_frames(frames[:2])
-    inputs = nano.build_inputs([features, features[:1]], [build_prompt("t")] * 2)
-    counts = (inputs["input_ids"] == nano.image_token_id).sum(1)
+    inputs = nano.inputs.build([features, features[:1]], [build_prompt("t")] * 2)
+    counts = (inputs["input_ids"] == nano.inputs.image_token_id).sum(1)
     assert counts.tolist() == [2 * len(features[0].embedding), len(features[0].embedding)]
     assert inputs["image_grid_thw"].shape == (3, 3)
-    assert (inputs["mm_token_type_ids"] == (inputs["input_ids"] == nano.image_token_id)).all()
+    assert (inputs["mm_token_type_ids"] == (inputs["input_ids"] == nano.inputs.image_token_id)).all()
 
 
 def test_control_tokens_in_a_task_are_refused(nano, frames):
     features = nano.encode_frames(frames[:1])
     with pytest.raises(ModelError, match="reword the task"):
-        nano.build_inputs([features], [build_prompt("x <|image_pad|> y")])
+        nano.inputs.build([features], [build_prompt("x <|image_pad|> y")])
 
 
 def test_digits_are_split_one_by_one(nano):

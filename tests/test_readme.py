@@ -1,54 +1,65 @@
-"""Every command that the README and the recipes name exists and takes the flags it is shown with."""
+"""Every command that the README, the pages and the recipes name is parsed; the README's Python runs."""
 
-import argparse
 import re
-import shlex
-from importlib import import_module
+import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
-from material import ROOT
+from made_adapter import make_adapter
+from material import DEMO, ROOT
+from shown_commands import TARGETS, check_command, checked_commands, commands_of
+
+from dataset.video import VideoReader
+from dataset.window import WindowSpec
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "recipes").glob("*.yaml"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "recipes").glob("*.yaml"))]
 
 
-def commands(start: str) -> list[str]:
-    """Return the commands of all documents that begin with `start`, placeholders included."""
-    found = []
-    for text in DOCUMENTS:
-        for match in re.finditer(rf"`({start}[^`]*)`|^[ #]*({start}.*)$", text, re.MULTILINE):
-            found.append(" ".join((match.group(1) or match.group(2)).split()).split("  #")[0].split(" # ")[0])
-    assert found, start
-    return found
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_is_parsed(path):
+    assert checked_commands(path.read_text(encoding="utf-8")) > 0
 
 
-def test_make_targets_exist():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for command in commands("make "):
-        name = shlex.split(command)[1]
-        if name != "lists":
-            assert name in targets, command
+def test_commands_that_are_wrong_are_found():
+    for wrong in ("make nothing", "make lora ANOTATIONS=a.json", "python -m infer --windowsize 8", "python nowhere.py"):
+        assert commands_of(f"`{wrong}`") == [wrong]
+        with pytest.raises(AssertionError):
+            check_command(wrong)
 
 
-def test_make_variables_exist():
-    known = set(re.findall(r"^([A-Z]+) [?:]=", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for command in commands("make "):
-        assert set(re.findall(r" ([A-Z]+)=", command)) <= known, command
+def test_the_makefile_says_what_is_missing():
+    for target, variable in (("annotate", "VIDEO"), ("infer", "MODEL"), ("report", "MODEL"), ("merge", "MODEL")):
+        command = ["make", "-n", "-o", ".venv/.installed", target]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 2 and f"{variable} is missing, for example: make {target}" in result.stderr
 
 
-@pytest.mark.parametrize("module", ["dataset", "train", "infer"])
-def test_module_commands_parse(module):
-    parser: argparse.ArgumentParser = import_module(f"{module}.__main__").make_parser()
-    for command in commands(f"python -m {module} "):
-        words = shlex.split(command)[3:]
-        if "..." not in words[:1]:
-            parser.parse_intermixed_args(words)
+def test_make_alone_lists_every_target():
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {line.split()[1] for line in listed} == TARGETS
+    assert all(len(line.split()) > 2 for line in listed)
 
 
 def test_named_files_exist():
-    for path in re.findall(r"\]\(((?!http)[^)]+)\)|`((?:recipes|infer|dataset|train)/[\w./]+)`", README):
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)|`((?:recipes|infer|dataset|train|docs|tests)/[\w./]+)`", README):
         name = path[0] or path[1]
         assert (ROOT / name).exists(), name
+
+
+def test_links_inside_the_page_have_a_heading():
+    headings = [re.sub(r"[^\w -]", "", heading) for heading in re.findall(r"^#+ (.+)$", README, re.MULTILINE)]
+    anchors = {heading.strip().lower().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(#([^)]+)\)", README):
+        assert target in anchors
+
+
+def test_the_tree_names_every_folder():
+    tree = README.split("## The tree")[1].split("## ")[0]
+    for folder in sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if folder not in ("runs", "wandb", "build", "shared") and not folder.endswith((".egg-info", "__pycache__")):
+            assert f"    {folder}/" in tree, folder
 
 
 def test_the_prompt_shown_is_the_prompt_used():
@@ -63,3 +74,36 @@ def test_the_prompt_shown_is_the_prompt_used():
 
 def test_the_annotation_shown_is_the_bundled_one():
     assert (ROOT / "recipes" / "demo" / "demo.json").read_text(encoding="utf-8").strip() in README
+
+
+class Environment:
+    """Frames of a bundled episode, as a simulator that renders them."""
+
+    def __init__(self) -> None:
+        self._frames = iter(VideoReader(DEMO / "held_out" / "success_1.mp4").frames(range(4)))
+        self._left = 3
+
+    def reset(self) -> None:
+        pass
+
+    def render(self) -> np.ndarray:
+        return next(self._frames)
+
+    def step(self, action: None) -> tuple:
+        self._left -= 1
+        return None, 0.0, self._left == 0, False, {}
+
+
+@pytest.mark.slow
+def test_the_python_shown_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    adapter = make_adapter(tmp_path / "adapter", 1, WindowSpec(8, rate_hz=6.25))
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    record, live = (block.replace("runs/demo/adapter", str(Path(adapter))) for block in blocks)
+    known: dict = {}
+    exec(record.replace("use_lora=True,", "use_lora=True, max_sampled_frames=2, max_new_tokens=8,"), known)
+    assert len(known["rewards"]) == 2
+    known = {"env": Environment(), "policy": lambda observation: None, "observation": None}
+    exec(live, known)
+    assert isinstance(known["reward"], float)

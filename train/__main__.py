@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 
 from dataset.cli import run_command
@@ -46,6 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
     recipe = read_recipe(arguments.config, arguments.overrides)
+    print(f"{arguments.config}: loading PyTorch, then {recipe.model}", flush=True)
     if arguments.dry_run:
         from train.cost import estimate_cost, format_cost
 
@@ -61,9 +63,12 @@ def main(arguments: argparse.Namespace) -> None:
         folders = [train_lora(recipe, arguments.overwrite, arguments.resume)]
     for folder in folders:
         print(f"adapter: {folder}")
+    from infer.adapter import ProgressConfig
+
+    task = shlex.quote(ProgressConfig.read(folders[-1]).tasks[0])
     print(
-        f"next: python -m infer --model_path {folders[-1]} --use_lora"
-        ' --video_path VIDEO --task "TASK" --output_path OUT.jsonl'
+        f"next: python -m infer --model_path {folders[-1]} --use_lora --video_path VIDEO --task {task} "
+        "--output_path OUT.jsonl"
     )
 
 

@@ -15,12 +15,14 @@ from typing import Any
 import torch
 
 from dataset.annotation import write_text_atomically
+from dataset.cli import onetake_version
 from dataset.prompts import PROMPT_VERSION
 from dataset.samples import VqaSample, write_samples
 from infer.adapter import ProgressConfig
+from infer.base_name import split_revision
 from infer.decode import answer_windows
 from infer.errors import ModelError
-from infer.model import ProgressModel, split_revision
+from infer.model import ProgressModel
 from train.card import write_card
 from train.collate import WindowCollator
 from train.guards import base_checksums
@@ -165,7 +167,7 @@ def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: st
             f"{len(differing)} of {len(trained)} adapter weights reloaded from {folder} differ from the trained ones; "
             "it was not put in place"
         )
-    document = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
+    document: dict[str, Any] = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
     write_text_atomically(folder / PARITY, json.dumps(document, indent=2) + "\n")
 
 
@@ -192,7 +194,7 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
         "prompt_version": PROMPT_VERSION,  # of the prompt and of the answer: they are rendered side by side
         "window": recipe.data.window.to_dict(),
         "data": data.sources,
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"onetake": onetake_version(), **{package: version(package) for package in PACKAGES}},
     }
     write_card(folder, recipe, summary)
     write_text_atomically(folder / TRAIN_SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")

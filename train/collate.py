@@ -13,7 +13,8 @@ import torch
 
 from dataset.samples import VqaSample
 from dataset.video import VideoReader
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 from train.features import FrameKey, PreparedFrame
 
 
@@ -45,7 +46,7 @@ class WindowCollator:
             return self._with_pixels([[self.frames[key] for key in window] for window in keys], prompts, completions)
         distinct = {key for window in keys for key in window}
         features = {key: self.frames[key].features(self.model.device) for key in distinct}
-        return self.model.build_inputs([[features[key] for key in window] for window in keys], prompts, completions)
+        return self.model.inputs.build([[features[key] for key in window] for window in keys], prompts, completions)
 
     def _with_pixels(
         self, windows: Sequence[Sequence[PreparedFrame]], prompts: Sequence[str], completions: Sequence[str]
@@ -55,7 +56,7 @@ class WindowCollator:
             [FrameFeatures(torch.empty(len(one.values[0]) // merge, 0), (), one.grid_thw) for one in window]
             for window in windows
         ]
-        inputs = self.model.build_inputs(counted, prompts, completions)
+        inputs = self.model.inputs.build(counted, prompts, completions)
         inputs.pop("mm_encoder_outputs")
         pixels = torch.cat([one.values[0] for window in windows for one in window])
         return {**inputs, "pixel_values": pixels.to(self.model.device, non_blocking=True)}
@@ -79,7 +80,7 @@ def token_counts(model: ProgressModel, samples: Sequence[VqaSample], image_token
         image_tokens: Per video the visual tokens of one of its frames.
     """
     return [
-        model.sample_length(s.prompt, s.completion, [image_tokens[s.video]] * len(s.window_frame_indices))
+        model.inputs.sample_length(s.prompt, s.completion, [image_tokens[s.video]] * len(s.window_frame_indices))
         for s in samples
     ]
 

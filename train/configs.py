@@ -21,6 +21,17 @@ from train.recipe import SMALLER_IS_BETTER, Recipe
 
 LANGUAGE_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")  # names that the vision tower does not use
 
+FORCED = {  # what a recipe may not choose: the collator reads the samples' own columns and moves tensors itself
+    "remove_unused_columns": False,
+    "dataset_kwargs": {"skip_prepare_dataset": True},
+    "dataloader_pin_memory": False,
+    "dataloader_num_workers": 0,
+    "packing": False,
+    "auto_find_batch_size": False,
+}
+# the section `evaluation` decides these
+TAKEN = ("eval_strategy", "eval_steps", "eval_on_start", "metric_for_best_model", "load_best_model_at_end")
+
 
 def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
     """Build both configurations; an unknown key is refused with the nearest one.
@@ -55,16 +66,8 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
 
 
 def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Return what a recipe may not choose: the collator reads the samples' own columns and moves tensors itself."""
-    forced = {
-        "remove_unused_columns": False,
-        "dataset_kwargs": {"skip_prepare_dataset": True},
-        "dataloader_pin_memory": False,
-        "dataloader_num_workers": 0,
-        "packing": False,
-        "auto_find_batch_size": False,
-    }
-    for key, value in forced.items():
+    """Return what a recipe may not choose, and what depends on the run."""
+    for key, value in FORCED.items():
         if recipe.sft.get(key, value) != value:
             raise ValueError(f"recipe: `sft.{key}` is {recipe.sft[key]!r}; it must be {value!r} here, leave it out")
     sharded = recipe.sft.get("fsdp") or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
@@ -76,13 +79,12 @@ def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:
             "(plain `torchrun` without FSDP evaluates)"
         )
     # a sample above sft.max_length is an error of ours before the first step; TRL would cut its image tokens
-    return {**forced, "max_length": None, "output_dir": str(folder)}
+    return {**FORCED, "max_length": None, "output_dir": str(folder)}
 
 
 def _evaluation(recipe: Recipe) -> dict[str, Any]:
     """Return the trainer's side of the `evaluation` section."""
-    taken = ("eval_strategy", "eval_steps", "eval_on_start", "metric_for_best_model", "load_best_model_at_end")
-    for key in taken:
+    for key in TAKEN:
         if key in recipe.sft:
             raise ValueError(
                 f"recipe: `sft.{key}` is set; use the section `evaluation` (every_steps, metric, patience)"

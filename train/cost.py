@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, fields, replace
@@ -168,7 +169,8 @@ class _StepTimer(TrainerCallback):
 def _peak_bytes() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts in bytes, Linux in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _duration(seconds: float) -> str:

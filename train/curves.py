@@ -66,7 +66,7 @@ def write_log(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Draw the loss, and where there were evaluations VOC with Cycle-VOC, MAE and parse rate, over the steps."""
-    panels = [("loss", (("loss", "training loss", _ADAPTER),))]
+    panels: list[tuple[str, tuple[tuple[str, str, str], ...]]] = [("loss", (("loss", "training loss", _ADAPTER),))]
     if any("eval_voc" in row for row in rows):
         panels += [
             ("rank correlation", (("eval_voc", "VOC", _SECOND), ("eval_cycle_voc", "Cycle-VOC", _ADAPTER))),

@@ -13,10 +13,11 @@ import numpy as np
 from dataset.samples import Demonstration
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
+from infer.frames import EncodedVideo
 from infer.metric_block import metric_block
 from infer.metrics import METRICS, mean_of_defined
 from infer.model import ProgressModel
-from infer.predict import EncodedVideo, predict_video
+from infer.predict import predict_video
 from infer.records import Prediction
 from train.training_data import HeldOutEpisode
 

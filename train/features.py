@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from dataset.annotation import write_text_atomically
 from dataset.video import VideoReader, fingerprint
-from infer.model import FrameFeatures, ProgressModel
+from infer.inputs import FrameFeatures
+from infer.model import ProgressModel
 from train.recipe import FeaturesSection
 
 GROUP = 16  # frames encoded together
@@ -131,7 +132,7 @@ class _Stored(Mapping[FrameKey, PreparedFrame]):
 class _VideoOnDisk:
     """One video's frames in the cache: `KEY.json` (shape), `KEY.values` (numbers, sparse), `KEY.written` (flags)."""
 
-    def __init__(self, model: ProgressModel, video: str, folder: str, tower: str, as_pixels: bool) -> None:
+    def __init__(self, model: ProgressModel, video: str, folder: str, tower: str | None, as_pixels: bool) -> None:
         reader = VideoReader(video)
         size = model.image_processor.size
         description: dict[str, Any] = {

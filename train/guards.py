@@ -53,7 +53,7 @@ class LearningGuard(TrainerCallback):
             )
 
     def on_step_end(self, args, state, control, model=None, **kwargs) -> None:
-        if state.global_step == self._first_step + 1:
+        if self._first_step is not None and state.global_step == self._first_step + 1:
             changed = [name for name, value in base_checksums(model).items() if value != self._base[name]]
             if changed:
                 raise TrainingError(
@@ -107,7 +107,7 @@ def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
 def base_checksums(model: torch.nn.Module) -> dict[str, int]:
     """Return an exact checksum per frozen parameter: the sum of its bits as integers; equal weights, equal sums."""
     return {
-        name: _bits(_local(weight)).sum(dtype=torch.int64).item()
+        name: int(_bits(_local(weight)).sum(dtype=torch.int64).item())
         for name, weight in model.named_parameters()
         if ".lora_" not in name
     }

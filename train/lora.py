@@ -104,10 +104,10 @@ def train_lora(
             write_log(run.partial / TRAINING_LOG, trainer.state.log_history)
             if sharded is None:
                 probes = take_probes(model, collator, data.samples)
-                difference = check_reload(model, base_before, probes, collator, run.partial)
+                figures["reload_logit_difference"] = check_reload(model, base_before, probes, collator, run.partial)
             else:
-                difference = check_gathered(sharded, run.partial, recipe.model)
-            figures["reload_logit_difference"] = difference
+                check_gathered(sharded, run.partial, recipe.model)
+                figures["reload_logit_difference"] = None  # weights were compared, not logits
             figures["seconds"] = round(time.monotonic() - started, 1)
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()

@@ -22,7 +22,12 @@ SMALLER_IS_BETTER = ("mae",)
 
 @dataclass(frozen=True)
 class ImageSection:
-    """Pixel budget of one image; None leaves the base model's own."""
+    """Pixel budget of one image: larger ones are scaled down into it, smaller ones up.
+
+    Args:
+        min_pixels: Least area in pixels; None leaves the base model's own.
+        max_pixels: Largest area in pixels; None leaves the base model's own.
+    """
 
     min_pixels: int | None = None
     max_pixels: int | None = None

@@ -27,6 +27,8 @@ class ProgressTrainer(SFTTrainer):
         **arguments: `SFTTrainer`'s own.
     """
 
+    control: Any  # the trainer's own state
+
     def __init__(self, read_held_out: Callable[[], Sequence[EpisodeReading]] | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._read_held_out = read_held_out
@@ -41,7 +43,7 @@ class ProgressTrainer(SFTTrainer):
         """Read the held-out episodes and return their mean metrics as `eval_NAME`; an undefined one is nan."""
         self.model.eval()
         with torch.no_grad():
-            readings = self._read_held_out()
+            readings = self._read_held_out() if self._read_held_out else []
         metrics = {
             f"eval_{name}": math.nan if value is None else value for name, value in mean_metrics(readings).items()
         }

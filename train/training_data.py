@@ -72,7 +72,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     """
     held_out = _held_out_episodes(recipe)
     if recipe.data.samples:
-        samples, tasks, sources = _from_file(recipe)
+        samples, tasks, sources = _from_file(recipe, recipe.data.samples)
         return TrainingData(samples, [], held_out, tasks, sources)
     demonstrations = read_demonstrations(recipe.data.annotations)
     for finding in check_demonstrations(demonstrations):
@@ -92,7 +92,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
         _source(d.path, d.video, d.annotation.fingerprint, d.annotation.task, _label_kind(recipe, d.annotation))
         for d in demonstrations
     ]
-    return TrainingData(samples, demonstrations, held_out, _distinct(s["task"] for s in sources), sources)
+    return TrainingData(samples, demonstrations, held_out, _distinct([s["task"] for s in sources]), sources)
 
 
 def hold_out_frames(annotation: Annotation, share: float) -> tuple[int, ...]:
@@ -128,9 +128,8 @@ def _judged(recipe: Recipe, demonstration: Demonstration, frames: Sequence[int])
     return HeldOutEpisode(demonstration, tuple(frames), labels)
 
 
-def _from_file(recipe: Recipe) -> tuple[list[VqaSample], tuple[str, ...], list[dict[str, Any]]]:
+def _from_file(recipe: Recipe, path: str) -> tuple[list[VqaSample], tuple[str, ...], list[dict[str, Any]]]:
     """Read samples that `python -m dataset` wrote, and make sure that they fit the recipe and the videos."""
-    path = recipe.data.samples
     samples, window, tasks = read_samples(path)
     if window != recipe.data.window:
         raise ValueError(

@@ -387,7 +387,7 @@ def draw_batch(
     features = model.encode_pixels(inputs["pixel_values"], inputs["image_grid_thw"])
     frames = [(f.embedding, tokens, progress) for f, (tokens, progress) in zip(features, sources, strict=True)]
     windows = [[features[place] for place in window] for window in places]
-    return model.build_inputs(windows, prompts, completions), frames
+    return model.inputs.build(windows, prompts, completions), frames
 
 
 def image_side(model: ProgressModel) -> int:
