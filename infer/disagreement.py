@@ -142,11 +142,14 @@ def describe(disagreement: Disagreement) -> str:
     if recorded > MOST_ERROR and one.said is not None:
         lean = one.said - one.label
         side = "now too high, now too low" if abs(lean) < recorded / 2 else "too high" if lean > 0 else "too low"
-        advice = (
-            "Annotate another demonstration that shows it"
-            if one.stages_right is None or one.stages_right >= 0.5
-            else "Look at the boundaries of this stage first; if they are right, annotate another demonstration of it"
-        )
+        if one.stages_right is None or one.stages_right >= 0.5:
+            advice = "Annotate another demonstration that shows it"
+        elif one.stage_said is None:
+            advice = "It has not learnt the wording of the steps: train longer, then look again"
+        else:
+            advice = (
+                "Look at the boundaries of this stage first; if they are right, annotate another demonstration of it"
+            )
         return (
             f"{place}: off by {recorded:.0f} points, {side} (says {one.said:.0f} % on average, the label is "
             f"{one.label:.0f} %).{stage} {advice}."

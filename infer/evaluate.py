@@ -25,7 +25,7 @@ from infer.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spac
 
 RIVALS = ("clock", "constant")
 CONSTANT = 50.0  # percent: the rival that always says the same
-EXPECTED_WINDOWS = 64  # windows per episode whose expected value is read, for the reliability plot
+EXPECTED_WINDOWS = 32  # windows per episode whose expected value is read, for the reliability plot
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
         said["base"] = (
             f"The adapter orders held-out successes no better than its base (cycle_voc {order:.2f} against "
             f"{e.base_order:.2f}).",
-            "Use the base as it is, or train again.",
+            "Check the annotation and train again; the adapter adds nothing.",
         )
     if e.error is not None and e.constant_error is not None and e.error >= e.constant_error:
         said["constant"] = (

@@ -42,6 +42,14 @@ def test_a_wrong_stage_is_named_with_what_to_do():
     )
 
 
+def test_steps_in_other_words_ask_for_more_training():
+    worst = found([0, 40, 10, 30, 100, 100], answered=[0, 0, None, None, 2, 2])[0]
+    assert describe(worst).endswith(
+        "in 0% of the frames (a step of other words, or none). It has not learnt the wording of the steps: train "
+        "longer, then look again."
+    )
+
+
 def test_an_error_in_the_right_stage_asks_for_another_demonstration():
     worst = found([50, 90, 50, 90, 100, 100])[0]
     assert describe(worst) == (

@@ -25,7 +25,7 @@ def test_windows_stay_and_answers_are_dealt_out_again():
 
 @pytest.mark.slow
 def test_a_bad_adapter_is_rejected(tmp_path):
-    words = ["--output", str(tmp_path), "--max_sampled_frames", "6", "sft.max_steps=25"]
+    words = ["--output", str(tmp_path), "--max_sampled_frames", "16", "sft.max_steps=75"]
     assert main(make_parser().parse_args(words)) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"]["outcome"] == "do not use" and report["verdict"]["findings"][0]["outcome"] == "do not use"
