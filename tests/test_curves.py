@@ -52,7 +52,8 @@ def test_undefined_metrics_take_no_part_in_the_mean(video):
 @pytest.mark.parametrize(("rows", "panels"), [(ROWS, 4), (ROWS[1:3], 1), ([], 1)])
 def test_curves_are_a_picture_of_as_many_panels_as_there_are_measures(tmp_path, rows, panels):
     draw_curves(tmp_path / CURVES, rows)
-    width, height = Image.open(tmp_path / CURVES).size
+    with Image.open(tmp_path / CURVES) as picture:
+        width, height = picture.size
     assert round(width / height / (4.2 / 2.9)) == panels
     assert [path.name for path in tmp_path.iterdir()] == [CURVES]
 

@@ -54,7 +54,11 @@ def test_links_lead_somewhere_and_commands_exist(page):
 
 
 def test_every_page_and_picture_is_linked():
-    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    pages = [
+        ROOT / "README.md",
+        *DOCS.glob("*.md"),
+        *(ROOT / name / "README.md" for name in ("benchmarks", "recipes/nano")),
+    ]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for path in [*DOCS.glob("*.md"), *DOCS.glob("*.png"), *DOCS.glob("schemas/*.json")]:
         assert path.name in text, f"{path.name} is linked from nowhere"
