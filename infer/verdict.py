@@ -28,7 +28,10 @@ REJECT: Outcome = "do not use"
 LEAST_PARSED = 0.9  # share of answers with a percentage
 LEAST_ORDER = 0.5  # cycle_voc of held-out successes, below which values do not follow the task
 GOOD_ORDER = 0.8  # cycle_voc of held-out successes that is good enough
-MOST_ERROR = 15.0  # mae of held-out successes, points
+MOST_ERROR = 15.0  # mae of held-out successes, points, that is good enough
+UNUSABLE_ERROR = (
+    25.0  # the same, above which nothing is left: always saying 50 % costs so much where progress rises evenly
+)
 MOST_ERROR_ON_FAILURES = 25.0  # mae of held-out failures, points
 LEAST_SEPARATION = 0.9  # chance that a success ends above a failure
 LEAST_SUCCESSES, LEAST_FAILURES = 3, 1  # held-out episodes that a verdict needs
@@ -39,6 +42,7 @@ RULES: dict[str, tuple[Outcome, str]] = {
     "clock": (REJECT, "the values do not fall when successes are played backwards (shortcut test)"),
     "base": (REJECT, "cycle_voc of the held-out successes is no better than that of the base"),
     "constant": (REJECT, f"mae of the held-out successes is no better than always saying {CONSTANT:g} %"),
+    "useless": (REJECT, f"mae of the held-out successes is above {UNUSABLE_ERROR:g} points"),
     "successes": (MORE, f"fewer than {LEAST_SUCCESSES} held-out successes"),
     "failures": (MORE, "no held-out failure"),
     "false success": (MORE, f"a held-out failure ends at {SUCCESS_THRESHOLD:g} % or more"),
@@ -195,6 +199,12 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
             f"({e.constant_error:.0f} points).",
             "Train longer, or on a demonstration that ends with finished frames.",
         )
+    if e.error is not None and e.error > UNUSABLE_ERROR:
+        said["useless"] = (
+            f"Its mean error on held-out successes is {e.error:.0f} points; always saying {CONSTANT:g} % costs "
+            f"{UNUSABLE_ERROR:g} where progress rises evenly.",
+            "Check the annotation (python -m dataset ... --check, --preview), then train again.",
+        )
     if len(successes) < LEAST_SUCCESSES:
         said["successes"] = (
             f"The data cannot say: held-out successes: {len(successes)}, needed: {LEAST_SUCCESSES}.",
@@ -232,7 +242,7 @@ def _broken(e: Evidence) -> dict[str, tuple[str, str]]:
             f"It loses track of one held-out success: {worst[1]} has a cycle_voc of {worst[0]:.2f}.",
             f"Look at {worst[1]} below and train on a demonstration like it.",
         )
-    if e.error is not None and e.error > MOST_ERROR:
+    if e.error is not None and MOST_ERROR < e.error <= UNUSABLE_ERROR:
         said["error"] = (
             f"Its mean error on held-out successes is {e.error:.0f} points, more than {MOST_ERROR:g}.",
             "Annotate one more demonstration and train on both; see the worst windows below.",

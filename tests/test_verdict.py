@@ -49,6 +49,7 @@ BROKEN = {
     "clock": {"shortcuts": rising()},
     "base": {"base_order": 0.95},
     "constant": {"error": 14.0, "constant_error": 13.0},
+    "useless": {"error": 26.0},
     "successes": {"order": {"a": 0.9}, "ends": {True: {"a": 100.0}, False: {"f": 50.0}}},
     "failures": {"ends": {True: {"a": 100.0, "b": 98.0, "c": 96.0}, False: {}}, "failure_error": None},
     "false success": {"ends": {True: {"a": 100.0, "b": 98.0, "c": 99.0}, False: {"f": 96.0}}},
