@@ -1,0 +1,212 @@
+"""Draw training batches for the embedded base from labelled episodes: which windows, how the pictures vary, the answer.
+
+Knows episodes, windows, prompts and pixels; does not know weights or optimizers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scenes import COLOURS, GOALS, OBJECTS, Episode, draw_episode
+from sim_tasks import NEVER_TRAIN_ON
+from tqdm import tqdm
+
+from dataset.prompts import build_absent_completion, build_completion, build_prompt
+from dataset.video import VideoReader
+from infer.model import ProgressModel
+
+Source = tuple[list[int], float]  # tokens of a frame's task and its percent: what `FrameProbe` reads a frame against
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The episodes to draw from: simulated ones, and drawn ones that are replaced while training goes on."""
+
+    simulated: Sequence[Episode]
+    drawn: list[Episode]
+
+    def draw(self, simulated_share: float, rng: np.random.Generator) -> Episode:
+        """Draw an episode of either pool."""
+        pool = self.simulated if rng.random() < simulated_share else self.drawn
+        return pool[rng.integers(len(pool))]
+
+
+def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tuple[list[Episode], list[Episode]]:
+    """Read labelled clips into memory, resized once to (size, size); returns those to train on and those to watch.
+
+    Args:
+        folders: Folders of clips, <task>/epNN.{mp4,json}; tasks of `NEVER_TRAIN_ON` are left out.
+        size: Side in pixels.
+        held_out_every: Every n-th clip is kept out of training; 0 for none.
+    """
+    paths = [path for folder in folders for path in sorted(Path(folder).glob("*/ep*.json"))]
+    paths = [path for path in paths if path.parent.name.split("__")[0] not in NEVER_TRAIN_ON]
+    if not paths:
+        raise SystemExit(f"no clips in {folders}; make some with recipes/nano/simulate.py")
+    train, watch = [], []
+    for number, path in enumerate(tqdm(paths, desc="reading clips")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        frames = [
+            np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
+            for _, frame in VideoReader(path.with_suffix(".mp4")).iter_frames()
+        ]
+        episode = Episode(
+            frames=np.stack(frames),
+            task=record["instruction"],
+            stages=tuple(stage["description"] for stage in record["stages"]),
+            stage_index=np.array(record["stage_index"]),
+            progress=100.0 * np.array(record["progress"]),
+        )
+        (watch if held_out_every and number % held_out_every == held_out_every - 1 else train).append(episode)
+    return train, watch
+
+
+def corpus(episodes: Sequence[Episode], rng: np.random.Generator) -> Iterator[str]:
+    """Yield texts in the exact prompt and answer format, for the tokenizer."""
+    for episode in [*episodes, *(draw_episode(rng, 32) for _ in range(100))]:
+        for first in range(len(episode.stages) + 1):
+            yield build_prompt(episode.task)
+            yield build_completion(float(rng.uniform(0, 100)), episode.stages[first:])
+    yield build_absent_completion()
+    yield from (f"{colour} {thing}" for colour in COLOURS for thing in (*OBJECTS, *GOALS))
+
+
+def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Generator) -> tuple[dict, list]:
+    """Draw windows of a few episodes; every frame is encoded once and shared by the windows it is in.
+
+    All windows of a batch have the same number of frames, so that little is padding.
+
+    Returns:
+        The model's inputs with labels, and per frame what `FrameProbe.loss` needs.
+    """
+    size = int(rng.choice(list(options.window_sizes), p=list(options.window_shares)))
+    prompts, completions, places = [], [], []
+    pixels, sources = [], []
+    for _ in range(options.episodes_per_step):
+        episode = pools.draw(options.simulated_share, rng)
+        chosen = [draw_window(len(episode.frames), size, options, rng) for _ in range(options.windows_per_episode)]
+        used = sorted({index for window in chosen for index in window})
+        position = {index: sum(map(len, pixels)) + rank for rank, index in enumerate(used)}
+        pixels.append(vary(episode.frames[used], options, rng, draw_mirrored(episode, options, rng)))
+        sources += frame_sources(model, episode, used)
+        for window in chosen:
+            places.append([position[index] for index in window])
+            task, completion = ask(episode, window[-1], pools, options, rng)
+            prompts.append(build_prompt(task))
+            completions.append(completion)
+    features = encode(model, torch.cat(pixels))
+    frames = [(f.embedding, *source) for f, source in zip(features, sources, strict=True)]
+    windows = [[features[place] for place in window] for window in places]
+    return model.build_inputs(windows, prompts, completions), frames
+
+
+def draw_frames(model: ProgressModel, pools: Pools, count: int, options, rng: np.random.Generator) -> list:
+    """Draw single frames, two of an episode, encode them, and return per frame what `FrameProbe.loss` needs."""
+    pixels, sources = [], []
+    for _ in range(count // 2):
+        episode = pools.draw(options.simulated_share, rng)
+        indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
+        pixels.append(vary(episode.frames[indices], options, rng, draw_mirrored(episode, options, rng)))
+        sources += frame_sources(model, episode, indices)
+    features = encode(model, torch.cat(pixels))
+    return [(f.embedding, *source) for f, source in zip(features, sources, strict=True)]
+
+
+def frame_sources(model: ProgressModel, episode: Episode, indices: Sequence[int]) -> list[Source]:
+    """Return the task's tokens and the percent of each frame."""
+    tokens = model.tokenizer(episode.task)["input_ids"]
+    return [(tokens, float(episode.progress[index])) for index in indices]
+
+
+def ask(episode: Episode, frame: int, pools: Pools, options, rng: np.random.Generator) -> tuple[str, str]:
+    """Return a task and the right answer at a frame: mostly the episode's own, else one that it does not show."""
+    if rng.random() < options.wrong_task_share:
+        other = pools.draw(options.simulated_share, rng)
+        if not set(other.stages) & set(episode.stages):
+            return other.task, build_absent_completion()
+    progress = float(round(episode.progress[frame]))  # whole percents: decimals would be noise to learn
+    return episode.task, build_completion(progress, episode.stages[episode.stage_index[frame] :])
+
+
+def draw_window(num_frames: int, size: int, options, rng: np.random.Generator) -> list[int]:
+    """Draw one window of `size` frames: forward, reversed, there and back, or with the current frame held."""
+    t = int(rng.integers(num_frames))
+    if rng.random() < 0.12:  # the ends of an episode are few frames and matter most
+        t = num_frames - 1 - int(rng.integers(min(8, num_frames)))
+    stride = int(rng.choice(list(options.strides)))
+    offsets = np.arange(size - 1, -1, -1) * stride
+    if size > 1 and rng.random() < options.pause_share:
+        offsets = np.maximum(offsets - stride * int(rng.integers(1, size)), 0)
+    sign = 1 if rng.random() < options.reversed_share else -1
+    if size > 1 and rng.random() < options.rewind_share:  # past the current frame and back to it
+        turn = stride * int(rng.integers(1, size))
+        offsets = np.where(offsets > turn, 2 * turn - offsets, offsets) * -1
+        sign = -1
+    return [int(index) for index in np.clip(t + sign * offsets, 0, num_frames - 1)]
+
+
+def vary(frames: np.ndarray, options, rng: np.random.Generator, mirrored: bool) -> torch.Tensor:
+    """Return frames with brightness, contrast, tint and framing varied, alike for all of them.
+
+    Args:
+        frames: RGB uint8, shape (T, side, side, 3).
+
+    Returns:
+        Float tensor in [0, 255], shape (T, 3, side, side).
+    """
+    images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    side = images.shape[-1]
+    if mirrored:
+        images = images.flip(-1)
+    if rng.random() < options.zoomed_share:
+        crop = int(round(side * rng.uniform(options.least_crop, 1.0)))
+        top, left = (int(rng.integers(0, side - crop + 1)) for _ in range(2))
+        images = images[..., top : top + crop, left : left + crop]
+        images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False)
+    else:
+        dy, dx = (int(shift) for shift in rng.integers(-4, 5, 2))
+        images = torch.nn.functional.pad(images, (4, 4, 4, 4), mode="replicate")
+        images = images[..., 4 + dy : 4 + dy + side, 4 + dx : 4 + dx + side]
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+    shift = rng.uniform(-18, 18)
+    gain = torch.tensor(gain, dtype=torch.float32).view(3, 1, 1)
+    return ((images - 128) * gain + 128 + shift).clamp_(0, 255)
+
+
+def draw_mirrored(episode: Episode, options, rng: np.random.Generator) -> bool:
+    """Decide whether to show an episode mirrored; never one whose texts tell left from right."""
+    texts = " ".join((episode.task, *episode.stages))
+    return bool(rng.random() < options.mirrored_share) and not re.search(r"\b(left|right)\b", texts)
+
+
+def encode(model: ProgressModel, images: torch.Tensor) -> list:
+    """Encode images that have their final size already; float in [0, 255], shape (T, 3, side, side)."""
+    return model.encode_pixels(**preprocess_square(model, images))
+
+
+def preprocess_square(model: ProgressModel, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Do what the image processor does, for square images of their final size, all at once."""
+    processor = model.image_processor
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (processor.image_mean, processor.image_std))
+    images = (images / 255.0 - mean) / std
+    count, channels, side, _ = images.shape
+    patch, merge = processor.patch_size, processor.merge_size
+    blocks = side // patch // merge
+    grid = images.reshape(count, channels, blocks, merge, patch, blocks, merge, patch)
+    patches = grid.permute(0, 2, 5, 3, 6, 1, 4, 7)[:, :, :, :, :, :, None]
+    patches = patches.expand(*patches.shape[:6], processor.temporal_patch_size, *patches.shape[7:])
+    sides = torch.tensor([[1, blocks * merge, blocks * merge]]).repeat(count, 1)
+    return {"pixel_values": patches.reshape(count * (blocks * merge) ** 2, -1), "image_grid_thw": sides}
+
+
+def image_side(model: ProgressModel) -> int:
+    """Return the side of a square image in pixels."""
+    return math.isqrt(model.image_processor.size["longest_edge"])
