@@ -1,7 +1,6 @@
 """How well one demonstration adapts a base: task families that it never saw, settings side by side, over seeds.
 
-    python benchmarks/one_shot.py run --families FOLDER/* --settings benchmarks/one_shot.yaml --only default --seeds 0 1 2 \
-        --output runs/one_shot
+    python benchmarks/one_shot.py run --families FOLDER/* --only default --seeds 0 1 2 --output runs/one_shot
     python benchmarks/one_shot.py table --output runs/one_shot --plot benchmarks/one_shot.png
 
 A family is a folder with `demo.json`, `held_out/*.json` (the name of an episode begins with its kind: success, pause,
@@ -116,10 +115,10 @@ def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argpars
 
 def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str) -> Iterator[dict[str, Any]]:
     """Yield one row per held-out episode: its metrics, its curve, and what other tasks' texts read on it."""
+    from dataset.video import VideoReader
     from infer import metrics
     from infer.frames import EncodedVideo
     from infer.predict import predict_video
-    from dataset.video import VideoReader
 
     def read(video, task, frames, reverse=False):
         answers = list(predict_video(model, video, task, window, frames, reverse=reverse, readout=readout))

@@ -33,11 +33,12 @@ def test_drawn_episodes_repeat_for_a_seed():
 
 
 def test_fast_preprocessing_is_the_image_processors(nano):
-    from pretrain import image_side, preprocess_square
+    from nano_batches import image_side, preprocess_square
 
     side = image_side(nano)
     frames = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    ours, theirs = preprocess_square(nano, frames), nano.preprocess(list(frames))
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    ours, theirs = preprocess_square(nano, images), nano.preprocess(list(frames))
     torch.testing.assert_close(ours["pixel_values"], theirs["pixel_values"], rtol=0, atol=1e-6)
     assert torch.equal(ours["image_grid_thw"], theirs["image_grid_thw"])
 
@@ -49,16 +50,69 @@ def test_evaluation_tasks_and_the_demo_are_never_trained_on():
     assert not set(NEVER_TRAIN_ON) & set(TRAINING_TASKS)
 
 
-def test_windows_for_pretraining_stay_inside_and_end_at_their_frame():
+def training_options():
     from omegaconf import OmegaConf
-    from pretrain import draw_window
 
-    options = OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml").train
+    return OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml").train
+
+
+def test_windows_for_pretraining_stay_inside_and_end_at_their_frame():
+    from nano_batches import draw_window
+
+    options = training_options()
     rng = np.random.default_rng(0)
-    windows = [draw_window(30, options, rng) for _ in range(300)]
-    assert all(0 <= index < 30 for window in windows for index in window)
-    assert {len(window) for window in windows} == {1, 8}
+    for size in (1, 4, 8, 16):
+        windows = [draw_window(30, size, options, rng) for _ in range(100)]
+        assert all(0 <= index < 30 for window in windows for index in window)
+        assert {len(window) for window in windows} == {size}
     assert any(window[0] > window[-1] for window in windows)  # reversed ones are there
+
+
+def test_a_rewinding_window_goes_past_its_frame_and_back():
+    from nano_batches import draw_window
+
+    options = training_options()
+    options.rewind_share, options.pause_share = 1.0, 0.0
+    for seed in range(20):
+        window = draw_window(400, 8, options, np.random.default_rng(seed))
+        steps = np.diff(window)
+        if window[0] > 60 and max(window) < 399 and steps[0] > 0:
+            break
+    last, top = window[-1], int(np.argmax(window))
+    assert window[top] > last and (steps[:top] > 0).all() and (steps[top:] < 0).all()
+
+
+def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
+    from nano_batches import Pools, ask
+    from scenes import draw_episode
+
+    from dataset.prompts import build_absent_completion
+
+    episode, other = (draw_episode(np.random.default_rng(seed), 32) for seed in (1, 2))
+    options = training_options()
+    rng = np.random.default_rng(0)
+    options.wrong_task_share, options.simulated_share = 1.0, 0.0
+    assert ask(episode, 5, Pools([], [other]), options, rng) == (other.task, build_absent_completion())
+    task, answer = ask(episode, 0, Pools([], [episode]), options, rng)  # no other task to be had
+    assert task == episode.task and all(stage in answer for stage in episode.stages)
+
+
+def test_the_fast_patch_embedding_and_loss_are_those_of_transformers(nano):
+    from answer_loss import answer_loss
+    from nano_model import continued_model, embed_patches_by_matmul
+
+    model = continued_model(nano.base_name, 64)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    slow = model.encode_frames(frames)
+    embed_patches_by_matmul(model.model)
+    fast = model.encode_frames(frames)
+    for ours, theirs in zip(fast, slow, strict=True):
+        torch.testing.assert_close(ours.embedding, theirs.embedding, rtol=1e-4, atol=1e-5)
+    batch = model.build_inputs([slow, slow[:1]], ["a", "b c"], ["Therefore, 12", "1. Do it"])
+    with torch.no_grad():
+        theirs = model.model(**{**batch}).loss
+        ours = answer_loss(model, batch, decisive_weight=1.0)
+    assert ours.mean == pytest.approx(theirs.item(), rel=1e-5) and ours.weighted.item() == pytest.approx(ours.mean)
 
 
 @pytest.mark.parametrize(("success", "ends"), [(True, [3, 6, 9]), (False, [3, 11])])

@@ -167,7 +167,7 @@ def vary(frames: np.ndarray, options, rng: np.random.Generator, mirrored: bool) 
     if mirrored:
         images = images.flip(-1)
     if rng.random() < options.zoomed_share:
-        crop = int(round(side * rng.uniform(options.least_crop, 1.0)))
+        crop = round(side * rng.uniform(options.least_crop, 1.0))
         top, left = (int(rng.integers(0, side - crop + 1)) for _ in range(2))
         images = images[..., top : top + crop, left : left + crop]
         images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False)

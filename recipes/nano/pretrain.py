@@ -50,7 +50,9 @@ def main() -> None:
     print(f"{count:,} parameters, {len(model.tokenizer)} tokens, {len(simulated)} clips and {len(watched)} to watch")
     drawn = [draw_episode(rng, image_side(model)) for _ in tqdm(range(recipe.train.drawn_pool), desc="drawing scenes")]
     output = Path(arguments.output)
-    log = train(model, Pools(simulated, drawn), Pools(watched, drawn), recipe, rng, output.with_name(output.name + ".partial"))
+    log = train(
+        model, Pools(simulated, drawn), Pools(watched, drawn), recipe, rng, output.with_name(output.name + ".partial")
+    )
     save(model, output)
     write_log(log, recipe, Path(arguments.log))
 
@@ -181,11 +183,15 @@ def write_log(log: list[dict], recipe: DictConfig, folder: Path) -> None:
         axis.plot(steps[-len(smooth) :], smooth, color=colour, label=f"{name}, mean of 20")
         if watched:
             axis.plot(
-                [row["step"] for row in watched], [row[key] for row in watched], "o", color=colour, label=f"{name}, clips kept out"
+                [row["step"] for row in watched],
+                [row[key] for row in watched],
+                "o",
+                color=colour,
+                label=f"{name}, clips kept out",
             )
     axis.set(xlabel="step", ylabel="loss (nats per token)", yscale="log")
     axis.set_title(f"pre-training of the embedded base, seed {recipe.seed}")
-    axis.legend()
+    axis.legend(title="dots: clips kept out" if watched else None)
     figure.tight_layout()
     figure.savefig(folder / "training_curve.png", dpi=110)
 
