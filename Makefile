@@ -13,12 +13,14 @@ HOST :=
 PORT :=
 AUTH :=
 ANNOTATIONS ?=
+ANNOTATION ?=
+REPORTS ?=
 MODEL ?=
 SET ?=
 OUTPUT ?= predictions.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test vllm test-vllm annotate samples lora infer report lint clean
+.PHONY: help setup demo test vllm test-vllm annotate samples lora infer report compare enough lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
@@ -77,6 +79,12 @@ infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.m
 
 report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" OUTPUT=folder
 	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(OUTPUT)"
+
+compare: setup  ## put reports side by side: REPORTS="runs/*/report.json" OUTPUT=runs/compare
+	$(PY) -m infer.report --compare $(REPORTS) --output "$(if $(filter predictions.jsonl,$(OUTPUT)),runs/compare,$(OUTPUT))"
+
+enough: setup  ## is one demonstration enough, and what to annotate next: ANNOTATION=my.json [RECIPE=...] [OUTPUT=runs/enough] [SET=...]
+	$(PY) -m train.enough "$(ANNOTATION)" --config $(RECIPE) --output "$(if $(filter predictions.jsonl,$(OUTPUT)),runs/enough,$(OUTPUT))" $(SET)
 
 lint: setup  ## check style
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

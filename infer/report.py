@@ -1,293 +1,183 @@
-"""The report: base against adapter on annotated videos, as JSON, HTML and prediction files.
+"""The report card: may this adapter be used? Base, adapter and rivals on annotated episodes, with a verdict.
 
     python -m infer.report --model_path runs/mine/adapter --use_lora --annotations held_out/*.json --output runs/mine
 
-Knows annotations, predictions and metrics. Does not know how either is made.
+Writes report.html (one file, opens offline), report.md, report.json and the predictions. Without --use_lora a base is
+judged as it is. Episodes that the adapter was trained on are recognised by their content and count for nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import io
 import json
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from dataset.annotation import write_text_atomically
 from dataset.cli import run_command
-from dataset.progress import label_curve
-from dataset.samples import Demonstration, read_demonstrations
-from dataset.video import VideoReader
-from infer import metrics
-from infer.errors import ModelError
-from infer.records import DEFAULT_MAX_SAMPLED_FRAMES, Prediction, make_records, write_records
+from dataset.samples import read_demonstrations
+from infer.records import DEFAULT_MAX_SAMPLED_FRAMES, make_records, write_records
 
-READERS = ("base", "adapter")
-FILMSTRIP_FRAMES = 10
+if TYPE_CHECKING:
+    from infer.evaluate import EvaluationSpec
+    from infer.summary import Report
 
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """One episode, read forward and reversed by base and adapter.
-
-    Args:
-        demonstration: The annotated episode.
-        frames: Source frames that were predicted, rising.
-        labels: Percent at those frames, float64.
-        predictions: Per reader, "base" and "adapter", the forward predictions.
-        values: Per reader the forward percentages, nan where an answer had none.
-        metrics: Per reader the metric block (`infer.metrics.METRICS`).
-    """
-
-    demonstration: Demonstration
-    frames: list[int]
-    labels: np.ndarray
-    predictions: dict[str, list[Prediction]]
-    values: dict[str, np.ndarray]
-    metrics: dict[str, dict[str, float | None]]
+EPILOG = """\
+examples:
+  python -m infer.report --model_path runs/mine/adapter --use_lora --annotations held_out/*.json --output runs/mine
+  python -m infer.report --model_path ce-amtic/ProcVLM-2B --annotations held_out/*.json --output runs/base
+  python -m infer.report --compare runs/*/report.json --output runs/compare
+A verdict needs at least three successes and one failure that were not trained on. It is "adopt", "need more demos" or
+"do not use"; the rules and their limits are the table at the top of infer/verdict.py.
+"""
 
 
-def evaluate(model, demonstrations: Sequence[Demonstration], max_sampled_frames: int | None, batch_size: int = 32):
-    """Yield an `EpisodeResult` per demonstration, successes first; all four passes over a video share vision features.
+def make_report(
+    model_path: str,
+    use_lora: bool,
+    annotations: Sequence[str | Path],
+    output: str | Path,
+    spec: EvaluationSpec,
+    train_annotations: Sequence[str | Path] = (),
+    base_model: str | None = None,
+    torch_dtype: str = "auto",
+    command: Sequence[str] = (),
+) -> Report:
+    """Evaluate a model on annotated episodes, write the report into a folder and return it.
 
     Args:
-        model: A `ProgressModel` with an adapter.
-        demonstrations: Annotated episodes, best ones that the adapter was not trained on.
-        max_sampled_frames: See `infer.predict.sampled_frames`.
-        batch_size: Windows decoded together.
+        model_path: The adapter folder; without `use_lora` a base.
+        use_lora: Whether `model_path` is an adapter.
+        annotations: Annotated episodes that were not trained on.
+        output: Folder for `report.html`, `report.md`, `report.json` and `predictions/`.
+        spec: How much is read, and how.
+        train_annotations: Where the training demonstrations are now; by default where the adapter's recipe says.
+        base_model, torch_dtype: See `ProgressModel.load`.
+        command: The words of the command line, for the provenance.
     """
-    from infer.predict import EncodedVideo, choose_window, predict_video, sampled_frames
+    started = time.monotonic()
+    from infer.training_demonstration import find_training_demonstrations, read_train_summary, seen_in_training
 
-    window = choose_window(model)
-    demonstrations = sorted(demonstrations, key=lambda demonstration: not demonstration.annotation.success)
-    readers = [VideoReader(demonstration.video) for demonstration in demonstrations]
-    chosen = [sampled_frames(len(reader), max_sampled_frames) for reader in readers]
-    total = 2 * len(READERS) * sum(map(len, chosen))
-    with tqdm(total=total, desc="base and adapter, forward and reversed", unit="window") as bar:
-        for demonstration, reader, frames in zip(demonstrations, readers, chosen, strict=True):
-            video = EncodedVideo(model, reader, keep_all=True)
-            labels = label_curve(demonstration.annotation)[frames]
-            predictions, values, blocks = {}, {}, {}
-            for name in READERS:
-                passes = {}
-                for reverse in (False, True):
-                    passes[reverse] = list(
-                        predict_video(
-                            model, video, demonstration.annotation.task, window, frames, reverse=reverse,
-                            use_adapter=name == "adapter", batch_size=batch_size, progress_bar=bar,
-                        )
-                    )  # fmt: skip
-                predictions[name] = passes[False]
-                values[name] = _values(passes[False])
-                parsed = [prediction.parsed_progress is not None for prediction in (*passes[False], *passes[True])]
-                blocks[name] = metric_block(labels, values[name], _values(passes[True]), parsed)
-            yield EpisodeResult(demonstration, frames, labels, predictions, values, blocks)
+    demonstrations = read_demonstrations(annotations)
+    train = read_train_summary(model_path) if use_lora else {}
+    sources = train.get("data", [])
+    trained_on = seen_in_training(demonstrations, sources)
+    training, notices = [], _notices(sources, trained_on)
+    if use_lora:
+        training, missing = find_training_demonstrations(model_path, sources, train_annotations)
+        notices += [missing] if missing else []
 
+    from infer.evaluate import evaluate, read_training_demonstrations
+    from infer.model import ProgressModel
+    from infer.provenance import collect_provenance, measured_cost
+    from infer.summary import summarise
 
-def metric_block(
-    labels: np.ndarray, forward: np.ndarray, backward: np.ndarray, parsed: Sequence[bool] | None = None
-) -> dict[str, float | None]:
-    """Return all metrics of one episode.
-
-    Args:
-        labels: Percent per frame, forward.
-        forward, backward: The percentages of both playbacks, each in its own order; nan for none.
-        parsed: Per answer of both playbacks whether its text said the percentage; by default wherever there is one. An
-            answer that ran past its budget has one that its text does not say (`infer.digits`).
-    """
-    return {
-        "voc": metrics.voc(labels, forward),
-        "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], backward),
-        "mae": metrics.mae(labels, forward),
-        "final": metrics.final(forward),
-        "parse_rate": metrics.parse_rate(
-            np.concatenate([forward, backward]) if parsed is None else np.where(parsed, 0.0, np.nan)
-        ),
-    }
+    model = ProgressModel.load(model_path, use_lora, base_model, torch_dtype)
+    results = list(evaluate(model, demonstrations, spec, trained_on))
+    reading = read_training_demonstrations(model, training, spec) if training else None
+    provenance = collect_provenance(model, model_path, results, spec, train, command)
+    seconds = train.get("seconds", 0.0) + time.monotonic() - started
+    report = summarise(results, reading, notices, train, provenance, measured_cost(model, results), seconds)
+    write_report(report, output)
+    return report
 
 
-def _values(predictions: Sequence[Prediction]) -> np.ndarray:
-    return np.array([np.nan if p.progress is None else p.progress for p in predictions])
+def _notices(sources: Sequence[dict], trained_on: Sequence[str]) -> list[str]:
+    notices = []
+    if trained_on:
+        names = ", ".join(Path(path).stem for path in trained_on)
+        notices.append(
+            f"{names}: not held out. The adapter was trained on this recording (same fingerprint); it is shown, but is "
+            "in no mean and speaks for nothing."
+        )
+    if any(source.get("labels") == "visual" for source in sources):
+        notices.append(
+            "The adapter was trained on data.labels: visual, and is judged here against linear labels (or measured "
+            "ones): inside a stage the two differ, and that difference is part of mae. Order metrics are less touched."
+        )
+    return notices
 
 
-def summarise(results: Sequence[EpisodeResult], train: dict[str, Any], seconds_total: float) -> dict[str, Any]:
-    """Return the report as a JSON document: per episode, then averaged over episodes (all, successes, failures)."""
-    outcomes = {"successes": True, "failures": False}
-    return {
-        "task": results[0].demonstration.annotation.task,
-        **{name: _mean_block(results, name) for name in READERS},
-        **{
-            key: {
-                "episodes": sum(r.demonstration.annotation.success is outcome for r in results),
-                **{
-                    name: _mean_block([r for r in results if r.demonstration.annotation.success is outcome], name)
-                    for name in READERS
-                },
-            }
-            for key, outcome in outcomes.items()
-        },
-        "episodes": [
-            {
-                "episode": result.demonstration.episode,
-                "video": Path(result.demonstration.video).name,
-                "success": result.demonstration.annotation.success,
-                "frames": len(result.frames),
-                "final_label": round(float(result.labels[-1]), 2),
-                **{name: _rounded(result.metrics[name]) for name in READERS},
-            }
-            for result in results
-        ],
-        "train": train,
-        "seconds_total": round(seconds_total, 1),
-    }
+def write_report(report: Report, output: str | Path) -> None:
+    """Write `report.json`, `report.md`, `report.html` and `predictions/<episode>.<model>.jsonl` into a folder."""
+    from infer.page import render_html, render_markdown
 
-
-def _mean_block(results: Sequence[EpisodeResult], name: str) -> dict[str, float | None]:
-    return _rounded({key: metrics.mean_of_defined([r.metrics[name][key] for r in results]) for key in metrics.METRICS})
-
-
-def _rounded(block: dict[str, float | None]) -> dict[str, float | None]:
-    return {key: None if value is None else round(value, 4) for key, value in block.items()}
-
-
-def format_table(report: dict[str, Any]) -> str:
-    """Return the terminal table: metric, base, adapter; successes first, then failures."""
-    rows = []
-    for key, title in (("successes", "held-out successes"), ("failures", "held-out failures")):
-        block = report[key]
-        if not block["episodes"]:
-            continue
-        rows.append((f"{title} ({block['episodes']})", "base", "adapter"))
-        rows += [(f"  {name}", *(_number(block[reader][name], name) for reader in READERS)) for name in metrics.METRICS]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
-
-
-def _number(value: float | None, metric: str) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if metric in ("mae", "final") else f"{value:.2f}"
-
-
-def write_report(results: Sequence[EpisodeResult], report: dict[str, Any], output: str | Path) -> None:
-    """Write `report.json`, `report.html` and `predictions/<episode>.<reader>.jsonl` into a folder."""
     output = Path(output)
-    for result in results:
-        annotation = result.demonstration.annotation
-        for name in READERS:
-            records = make_records(result.demonstration.video, annotation.task, result.predictions[name])
+    for result in report.results:
+        task = result.demonstration.annotation.task
+        for name, predictions in result.predictions.items():
+            records = make_records(result.demonstration.video, task, predictions)
             write_records(output / "predictions" / f"{result.demonstration.episode}.{name}.jsonl", records)
-    write_text_atomically(output / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    write_text_atomically(output / "report.html", render_html(results, report))
-
-
-def render_html(results: Sequence[EpisodeResult], report: dict[str, Any]) -> str:
-    """Return one self-contained page: the table, and per episode a plot over a filmstrip; opens offline."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(loader=PackageLoader("infer", ""), autoescape=True)
-    environment.filters["number"] = _number
-    return environment.get_template("report.html").render(
-        report=report,
-        metric_names=metrics.METRICS,
-        plots=[_plot(result) for result in results],
-        filmstrips=[_filmstrip(result) for result in results],
-    )
-
-
-def _plot(result: EpisodeResult) -> str:
-    """Draw label, base and adapter over time; returns a data URL."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    seconds = [prediction.timestamp_sec for prediction in result.predictions["base"]]
-    figure, axis = plt.subplots(figsize=(9, 2.6))
-    axis.plot(seconds, result.labels, color="#6b7280", linewidth=2.2, linestyle=(0, (5, 2)), label="label")
-    axis.plot(seconds, result.values["base"], color="#d97706", linewidth=1.2, alpha=0.9, label="base")
-    axis.plot(seconds, result.values["adapter"], color="#1d4ed8", linewidth=1.8, label="adapter")
-    axis.set(
-        xlim=(seconds[0], max(seconds[-1], seconds[0] + 1e-3)), ylim=(-4, 104), xlabel="seconds", ylabel="progress (%)"
-    )
-    axis.grid(alpha=0.25)
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8, borderpad=0)
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
-    figure.subplots_adjust(left=0.07, right=0.995, top=0.91, bottom=0.18)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _filmstrip(result: EpisodeResult) -> str:
-    """Put evenly spread frames side by side; returns a data URL."""
-    from PIL import Image
-
-    reader = VideoReader(result.demonstration.video)
-    indices = np.linspace(0, len(reader) - 1, FILMSTRIP_FRAMES).round().astype(int)
-    thumbnails = []
-    for frame in reader.frames(indices):
-        image = Image.fromarray(frame)
-        image.thumbnail((96, 96))
-        thumbnails.append(np.asarray(image))
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(thumbnails, axis=1)).save(buffer, format="JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def read_train_summary(adapter: str | Path) -> dict[str, Any]:
-    """Return seconds, steps and samples of the training run, as written beside the adapter."""
-    path = Path(adapter) / "train_summary.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}); use an adapter folder that `python -m train` wrote"
-        ) from None
+    text = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
+    write_text_atomically(output / "report.json", text)
+    write_text_atomically(output / "report.md", render_markdown(report))
+    write_text_atomically(output / "report.html", render_html(report))
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m infer.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m infer.report", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model_path", help="adapter folder with --use_lora, else a base model")
+    source.add_argument(
+        "--compare", nargs="+", metavar="REPORT", help="report.json files to compare, in place of making a report"
     )
-    parser.add_argument("--model_path", required=True, help="adapter folder")
+    parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
+    parser.add_argument("--annotations", nargs="+", help="annotated held-out episodes (JSON); a report needs them")
     parser.add_argument(
-        "--use_lora", action="store_true", help="--model_path is a LoRA adapter folder (it must be one)"
+        "--output", required=True, help="folder for report.html, .md, .json and predictions/, or compare.*"
     )
-    parser.add_argument("--annotations", nargs="+", required=True, help="annotated held-out episodes (JSON)")
-    parser.add_argument("--output", required=True, help="folder for report.json, report.html and predictions/")
+    parser.add_argument(
+        "--train_annotations", nargs="+", default=[],
+        help="annotations the adapter was trained on (default: where its recipe says), for calibration and threshold",
+    )  # fmt: skip
     parser.add_argument("--base_model", help="base to use in place of the one that the adapter names")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument(
+        "--readout", choices=("text", "expected"), default="text",
+        help="text: the number that the answer says; expected: the mean over all that the model might have said",
+    )  # fmt: skip
     parser.add_argument("--max_sampled_frames", type=int, default=DEFAULT_MAX_SAMPLED_FRAMES, help="frames per episode")
+    parser.add_argument(
+        "--shortcut_windows", type=int, default=8,
+        help="windows per episode and shortcut test, evenly spaced; 0 leaves the tests out (then never adopt)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of the shuffled windows")
     parser.add_argument("--batch_size", type=int, default=32, help="windows decoded together")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Evaluate base and adapter, write the report, print the table."""
-    started = time.monotonic()
-    if not arguments.use_lora:
-        raise ModelError("the report compares an adapter with its base; give an adapter folder and --use_lora")
-    demonstrations = read_demonstrations(arguments.annotations)
-    train = read_train_summary(arguments.model_path)
+    """Write the report and print verdict and table; or compare reports."""
+    if arguments.compare:
+        from infer.compare import compare_reports
 
-    from infer.model import ProgressModel
+        compare_reports(arguments.compare, arguments.output)
+        return
+    if not arguments.annotations:
+        raise ValueError("a report needs --annotations: annotated episodes that the adapter was not trained on")
+    read_demonstrations(arguments.annotations)  # a bad file is told before torch is imported
 
-    model = ProgressModel.load(arguments.model_path, True, arguments.base_model, arguments.torch_dtype)
-    results = list(evaluate(model, demonstrations, arguments.max_sampled_frames, arguments.batch_size))
-    report = summarise(results, train, train["seconds"] + time.monotonic() - started)
-    write_report(results, report, arguments.output)
-    print(format_table(report))
+    from infer.evaluate import EvaluationSpec
+    from infer.page import format_table, format_verdict
+
+    spec = EvaluationSpec(
+        arguments.max_sampled_frames, arguments.batch_size, arguments.readout, arguments.shortcut_windows,
+        arguments.seed,
+    )  # fmt: skip
+    report = make_report(
+        arguments.model_path, arguments.use_lora, arguments.annotations, arguments.output, spec,
+        arguments.train_annotations, arguments.base_model, arguments.torch_dtype,
+        ["python", "-m", "infer.report", *sys.argv[1:]],
+    )  # fmt: skip
+    print(format_table(report.document))
+    print(format_verdict(report.document))
     print(f"report: {Path(arguments.output) / 'report.html'}")
 
 

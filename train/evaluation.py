@@ -13,11 +13,11 @@ import numpy as np
 from dataset.samples import Demonstration
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
+from infer.metric_block import metric_block
 from infer.metrics import METRICS, mean_of_defined
 from infer.model import ProgressModel
 from infer.predict import EncodedVideo, predict_video
 from infer.records import Prediction
-from infer.report import metric_block
 from train.training_data import HeldOutEpisode
 
 
@@ -30,7 +30,7 @@ class EpisodeReading:
         labels: Percent at the judged frames, float64, shape (frames,).
         predictions: Forward playback, one per judged frame.
         values: Their percentages, float64, shape (frames,); nan where an answer had none.
-        metrics: `infer.report.metric_block` of forward and reversed playback.
+        metrics: `infer.metric_block.metric_block` of forward and reversed playback.
     """
 
     demonstration: Demonstration

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -67,16 +68,16 @@ def main(arguments: argparse.Namespace) -> None:
         f"python -m infer.report --model_path {adapter} --use_lora --annotations {demo}/held_out/*.json"
         f" --output {output}",
     )
-    from dataset.samples import read_demonstrations
-    from infer.model import ProgressModel
-    from infer.report import evaluate, format_table, read_train_summary, summarise, write_report
+    from infer.evaluate import EvaluationSpec
+    from infer.page import format_table, format_verdict
+    from infer.report import make_report
 
-    model = ProgressModel.load(str(adapter), use_lora=True)
-    results = list(evaluate(model, read_demonstrations(held_out), max_sampled_frames=None))
+    report = make_report(
+        str(adapter), True, held_out, output, EvaluationSpec(), command=["python", "recipes/demo/run.py", *sys.argv[1:]]
+    )
 
-    shown = next((r for r in results if r.demonstration.annotation.success), results[0]).demonstration
+    shown = next((r for r in report.results if r.demonstration.annotation.success), report.results[0]).demonstration
     records = {name: output / "predictions" / f"{shown.episode}.{name}.jsonl" for name in ("adapter", "base")}
-    write_report(results, summarise(results, read_train_summary(adapter), time.monotonic() - started), output)
 
     say(
         "4/4 render the overlay video",
@@ -91,10 +92,9 @@ def main(arguments: argparse.Namespace) -> None:
         ("adapter", "base"), shown.annotation,
     )  # fmt: skip
 
-    report = summarise(results, read_train_summary(adapter), time.monotonic() - started)
-    write_report(results, report, output)
-    print(f"\n{format_table(report)}\n")
-    print(f"{report['seconds_total']:.0f} s in all. Look at {output / 'report.html'} and {output / 'overlay.mp4'}.")
+    print(f"\n{format_table(report.document)}\n\n{format_verdict(report.document)}\n")
+    seconds = time.monotonic() - started
+    print(f"{seconds:.0f} s in all. Look at {output / 'report.html'} and {output / 'overlay.mp4'}.")
     print(
         "\nNow your own video:\n"
         '  make annotate VIDEO=my.mp4 TASK="What the robot does"      mark the stages, writes my.json\n'

@@ -1,0 +1,139 @@
+"""The report for people: one HTML file that opens offline, the same in Markdown, and a table for the terminal.
+
+Knows `report.json` and the results behind it; decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from dataset.video import VideoReader
+from infer.evaluate import EpisodeResult
+from infer.metric_block import COLUMNS, DETAIL, MAIN, REFERENCE, shown
+from infer.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
+from infer.summary import Report
+from infer.verdict import RULES
+from infer.worst import WorstWindow, worst_windows
+
+GROUPS = (("successes", "held-out successes"), ("failures", "held-out failures"))
+WINDOW_HEIGHT = 84  # pixels of a picture of a worst window
+NONE_HELD_OUT = "no episode was held out: there is nothing to compare"
+
+
+def format_table(document: dict[str, Any]) -> str:
+    """Return the terminal table: metric by reader; successes first, then failures."""
+    readers = document["readers"]
+    rows: list[tuple[str, ...]] = []
+    for key, title in GROUPS:
+        block = document[key]
+        if block["episodes"]:
+            rows.append((f"{title} ({block['episodes']})", *readers))
+            rows += [(f"  {name}", *(shown(block[reader][name], name) for reader in readers)) for name in MAIN]
+    if not rows:
+        return NONE_HELD_OUT
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}"
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )
+
+
+def format_verdict(document: dict[str, Any]) -> str:
+    """Return verdict, reasons with remedies, notes and notices, one a line."""
+    verdict = document["verdict"]
+    lines = [f"verdict: {verdict['outcome']}. {verdict['sentence']}"]
+    lines += [f"  {one['sentence']} {one['remedy']}" for one in verdict["findings"]]
+    lines += [f"  note: {note}" for note in dict.fromkeys([*verdict["notes"], *document["notices"]])]
+    return "\n".join(lines)
+
+
+def render_html(report: Report) -> str:
+    """Return one self-contained page: verdict, tables, plots over filmstrips, worst windows; opens offline."""
+    readers = report.document["readers"]
+    worst = worst_windows(report.results)
+    calibration = report.calibration
+    return _environment(autoescape=True).get_template("report.html").render(
+        **_shared(report),
+        readers=readers,
+        episodes=[
+            _episode(result, number, worst, row)
+            for number, (result, row) in enumerate(zip(report.results, report.document["episodes"], strict=True))
+        ],
+        worst=[_worst(window) for window in worst],
+        reliability=draw_reliability(calibration.bins, calibration.bins_calibrated, calibration.calibration),
+        axis=(AXIS_LEFT, AXIS_RIGHT),
+    )  # fmt: skip
+
+
+def render_markdown(report: Report) -> str:
+    """Return the report's text and tables as Markdown."""
+    return _environment(autoescape=False).get_template("report.md").render(**_shared(report))
+
+
+def _environment(autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("infer", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(shown=shown, bounds=_bounds, measured=_measured, cell=_cell)
+    return environment
+
+
+def _shared(report: Report) -> dict[str, Any]:
+    return {
+        "report": report.document,
+        "groups": [(key, title) for key, title in GROUPS if report.document[key]["episodes"]],
+        "tables": (("", MAIN), ("More metrics", DETAIL), ("The reference's own variants", REFERENCE)),
+        "columns": COLUMNS,
+        "rules": RULES,
+        "none_held_out": NONE_HELD_OUT,
+    }
+
+
+def _episode(result: EpisodeResult, number: int, worst: list[WorstWindow], row: dict[str, Any]) -> dict[str, Any]:
+    judged = list(result.predictions)[-1]
+    seconds = [one.timestamp_sec for one in result.predictions[judged]]
+    curves = {"label": result.labels, "clock": result.values["clock"]}
+    curves |= {name: result.values[name] for name in result.predictions}
+    marked = [window.shown.timestamp_sec for window in worst if window.result is result]
+    end = max(seconds[-1], seconds[0] + 1e-3)
+    return {
+        "row": row,
+        "plot": draw_episode(seconds, curves, marked, f"episode{number}"),
+        "filmstrip": filmstrip(VideoReader(result.demonstration.video), seconds[0], end),
+    }
+
+
+def _worst(window: WorstWindow) -> dict[str, Any]:
+    indices = window.shown.window_frame_indices
+    reader = VideoReader(window.result.demonstration.video)
+    by_number = dict(zip(sorted(set(indices)), reader.frames(sorted(set(indices))), strict=True))
+    return {
+        "episode": window.result.demonstration.episode,
+        "seconds": window.shown.timestamp_sec,
+        "frame": window.shown.frame_index,
+        "label": window.label,
+        "error": window.error,
+        "answers": window.answers,
+        "frames": len(indices),
+        "picture": strip([by_number[index] for index in indices], WINDOW_HEIGHT),
+    }
+
+
+def _bounds(interval: list[float] | None, name: str) -> str:
+    """Return an interval as it is printed, "" where there is none."""
+    return "" if interval is None else f"{shown(interval[0], name)} to {shown(interval[1], name)}"
+
+
+def _measured(value: float | None, unit: str) -> str:
+    """Return a shortcut's figure with its unit."""
+    if value is None:
+        return "not measured"
+    return f"{value:.2f}" if not unit else f"{value:.0f} {unit}"
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")

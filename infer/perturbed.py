@@ -1,0 +1,89 @@
+"""Perturbed copies of a video: the same scene and the same labels, seen a little differently.
+
+Knows pictures and windows; does not know models or labels. What a reading does on a copy and not on the recording says
+what the next demonstration should vary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from dataset.video import VideoReader
+from dataset.window import WindowSpec
+
+CROP = 0.08  # share cut off on every side
+DARKER, BRIGHTER = 0.6, 1.4  # factors on the pixel values
+SLOWER, FASTER = 0.5, 2.0  # factors on the spacing of a window
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One perturbed copy.
+
+    Args:
+        name: Key of files and tables.
+        remedy: What to do where only this copy is misread.
+        change: Changes one RGB uint8 frame, shape (H, W, 3), keeping its shape; None leaves the pictures alone.
+        stretch: Factor on the spacing of a window's frames: 2 shows the video at twice its speed.
+    """
+
+    name: str
+    remedy: str = ""
+    change: Callable[[np.ndarray], np.ndarray] | None = None
+    stretch: float = 1.0
+
+    def window(self, spec: WindowSpec) -> WindowSpec:
+        """Return the window rule that shows this copy's speed."""
+        if spec.rate_hz is not None:
+            return replace(spec, rate_hz=spec.rate_hz / self.stretch)
+        return replace(spec, stride=spec.stride * self.stretch)
+
+
+def crop(frame: np.ndarray) -> np.ndarray:
+    """Return the middle of a frame, `CROP` cut off on every side, scaled back to its size: the camera moved closer."""
+    height, width = frame.shape[:2]
+    top, left = round(CROP * height), round(CROP * width)
+    return np.asarray(
+        Image.fromarray(frame).resize(
+            (width, height), Image.Resampling.BILINEAR, (left, top, width - left, height - top)
+        )
+    )
+
+
+def scale_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
+    """Return a frame with every value times `factor`, at most 255."""
+    return np.minimum(frame.astype(np.float32) * factor + 0.5, 255.0).astype(np.uint8)
+
+
+OTHER_LIGHT = "record the next demonstration in other light"
+OTHER_SPEED = "do it {} in the next demonstration, or train with data.sampling.speed_share=0.5"
+RECORDED = Copy("as recorded")
+COPIES = (
+    RECORDED,
+    Copy("cropped", "record the next demonstration with the camera a little closer or aside", crop),
+    Copy("darker", OTHER_LIGHT, partial(scale_brightness, factor=DARKER)),
+    Copy("brighter", OTHER_LIGHT, partial(scale_brightness, factor=BRIGHTER)),
+    Copy("half speed", OTHER_SPEED.format("slower"), stretch=SLOWER),
+    Copy("double speed", OTHER_SPEED.format("faster"), stretch=FASTER),
+)
+
+
+class ChangedVideo:
+    """A video whose frames are changed as they are read; numbers, times and rate are those of the recording."""
+
+    def __init__(self, reader: VideoReader, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._reader, self._change = reader, change
+        self.fps, self.timestamps_sec = reader.fps, reader.timestamps_sec
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def iter_frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, changed frame) in rising order."""
+        for index, frame in self._reader.iter_frames(indices):
+            yield index, self._change(frame)

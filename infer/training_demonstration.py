@@ -1,0 +1,107 @@
+"""What an adapter was trained on: found again from its folder, and told from episodes that were held out.
+
+Knows the files of an adapter folder, annotations and fingerprints; does not know models or metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
+from dataset.samples import meta_path
+from dataset.video import has_fingerprint
+from infer.errors import ModelError
+
+TRAIN_SUMMARY, RECIPE = "train_summary.json", "recipe.yaml"
+
+
+def read_train_summary(adapter: str | Path) -> dict[str, Any]:
+    """Return seconds, steps, samples and data of the training run, as written beside the adapter."""
+    path = Path(adapter) / TRAIN_SUMMARY
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); use an adapter folder that `python -m train` wrote"
+        ) from None
+
+
+def read_recipe_document(adapter: str | Path) -> dict[str, Any]:
+    """Return the recipe of the training run as plain YAML; empty where the folder has none."""
+    path = Path(adapter) / RECIPE
+    if not path.exists():
+        return {}
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ModelError(f"{path} is damaged ({error}); restore it or train the adapter again") from None
+
+
+def seen_in_training(demonstrations: Sequence[Demonstration], sources: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the annotation paths of those episodes whose recording was trained on, whatever its name is now.
+
+    Args:
+        demonstrations: Annotated episodes.
+        sources: `data` of `train_summary.json`, with a `fingerprint` each.
+    """
+    prints = [source["fingerprint"] for source in sources]
+    return [d.path for d in demonstrations if any(has_fingerprint(d.video, stored) for stored in prints)]
+
+
+def find_training_demonstrations(
+    adapter: str | Path, sources: Sequence[dict[str, Any]], named: Sequence[str | Path] = ()
+) -> tuple[list[Demonstration], str | None]:
+    """Return the annotated episodes that an adapter was trained on, and why some or all are missing.
+
+    Args:
+        adapter: The adapter folder; its recipe tells where the annotations were.
+        sources: `data` of `train_summary.json`.
+        named: Annotations to use instead, checked against the fingerprints.
+
+    Raises:
+        ValueError: A named annotation cannot be read, or is of a recording that was not trained on.
+    """
+    if named:
+        demonstrations = read_demonstrations(named)
+        known = seen_in_training(demonstrations, sources)
+        stranger = next((d for d in demonstrations if sources and d.path not in known), None)
+        if stranger is not None:
+            raise ValueError(
+                f"{stranger.path} (--train_annotations) is of a recording that {adapter} was not trained on "
+                f"({', '.join(source['video'] for source in sources)}); name the annotation of that one"
+            )
+        return demonstrations, None
+    found: list[Demonstration] = []
+    tried = _recorded_annotations(adapter)
+    for path in tried:
+        try:
+            demonstration = read_demonstration(path)
+        except ValueError:
+            continue  # moved, edited or deleted since; said below
+        if seen_in_training([demonstration], sources):
+            found.append(demonstration)
+    if found and len(found) >= len(sources):
+        return found, None
+    missing = ", ".join(source["annotation"] for source in sources) or "unknown"
+    places = ", ".join(map(str, tried)) or "the adapter folder records no path"
+    return found, (
+        f"{len(found)} of {len(sources)} training demonstrations ({missing}) were found again (looked at: {places}); "
+        "name them with --train_annotations"
+    )
+
+
+def _recorded_annotations(adapter: str | Path) -> list[str]:
+    """Return the annotation paths that the recipe, or the samples that it names, hold."""
+    data = read_recipe_document(adapter).get("data") or {}
+    paths = list(data.get("annotations") or [])
+    if data.get("samples"):
+        meta = meta_path(data["samples"])
+        if meta.exists():
+            document = json.loads(meta.read_text(encoding="utf-8"))
+            paths += [row["annotation"] for row in document.get("demonstrations", [])]
+    return paths
