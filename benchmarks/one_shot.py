@@ -27,9 +27,12 @@ from dataset.cli import run_command
 from dataset.progress import label_curve
 from dataset.recipe import load_document
 from dataset.samples import Demonstration, read_demonstrations
+from infer import metrics
+from infer.metrics import mean_of_defined
+from infer.success import auroc
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-SUCCESS_THRESHOLD = 90.0
+LOW_END = 90.0  # percent: where a failed episode should end, at most
 WRONG_TASK_WINDOWS = 8
 
 
@@ -114,91 +117,98 @@ def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argpars
 
 
 def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str) -> Iterator[dict[str, Any]]:
-    """Yield one row per held-out episode: its metrics, its curve, and what other tasks' texts read on it."""
+    """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
     from dataset.video import VideoReader
-    from infer import metrics
     from infer.frames import EncodedVideo
     from infer.predict import predict_video
 
     def read(video, task, frames, reverse=False):
         answers = list(predict_video(model, video, task, window, frames, reverse=reverse, readout=readout))
-        parsed = [answer.parsed_progress is not None for answer in answers]
-        return np.array([np.nan if a.progress is None else a.progress for a in answers]), parsed
+        return [a.progress for a in answers], [a.parsed_progress is not None for a in answers]
 
-    held_out = sorted((family / "held_out").glob("*.json"))
     cameras = sorted((family / "held_out_camera").glob("*.json"))
-    for path in [*held_out, *cameras]:
+    for path in [*sorted((family / "held_out").glob("*.json")), *cameras]:
         (demonstration,) = read_demonstrations([path])
-        annotation = demonstration.annotation
         reader = VideoReader(demonstration.video)
         video, frames = EncodedVideo(model, reader, keep_all=True), list(range(len(reader)))
-        labels = label_curve(annotation)
-        forward, parsed = read(video, annotation.task, frames)
-        backward, parsed_back = read(video, annotation.task, frames, reverse=True)
+        forward, parsed = read(video, demonstration.annotation.task, frames)
+        backward, parsed_back = read(video, demonstration.annotation.task, frames, reverse=True)
         row = {
             "episode": path.stem,
             "kind": "camera" if path in cameras else kind_of(demonstration),
-            "success": bool(annotation.success),
-            "voc": metrics.voc(labels, forward),
-            "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], backward),
-            "mae": metrics.mae(labels, forward),
-            "final": metrics.final(forward),
-            "final_label": float(labels[-1]),
+            "success": bool(demonstration.annotation.success),
+            "labels": label_curve(demonstration.annotation).round(2).tolist(),
+            "forward": forward,
+            "backward": backward,
             "parse_rate": float(np.mean(parsed + parsed_back)),
-            "clock_mae": metrics.mae(labels, np.linspace(0, 100, len(labels))),
-            "constant_mae": metrics.mae(labels, np.full(len(labels), 50.0)),
-            "values": [None if np.isnan(value) else round(float(value), 1) for value in forward],
         }
         if row["kind"] == "success" and other_tasks:
             spread = np.linspace(0, len(frames) - 1, WRONG_TASK_WINDOWS).round().astype(int).tolist()
-            values = np.concatenate([read(video, task, spread)[0] for task in other_tasks])
-            row["wrong_task_mean"] = float(np.nanmean(values))
-            row["wrong_task_below_30"] = float(np.mean(values < 30))
+            row["wrong_task"] = [value for task in other_tasks for value in read(video, task, spread)[0]]
         yield row
 
 
 def kind_of(demonstration: Demonstration) -> str:
-    """Return success, pause, recovery or failure, from the beginning of the episode's name and its outcome."""
+    """Return success, pause, recovery or failure, from the name of the episode and its outcome."""
     if not demonstration.annotation.success:
         return "failure"
     kinds = [kind for kind in ("pause", "recovery") if kind in Path(demonstration.path).stem]
     return kinds[0] if kinds else "success"
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Average over episodes inside a run, then over runs; AUROC and shares over all episodes of each run."""
-    from scipy.stats import mannwhitneyu
-
-    def mean(values) -> float | None:
-        values = [value for value in values if value is not None and np.isfinite(value)]
-        return float(np.mean(values)) if values else None
-
-    blocks = []
-    for row in rows:
-        by_kind: dict[str, list[dict[str, Any]]] = {}
+def rivals(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the run of a clock (0 to 100 over the playback, whichever way it runs) and of a constant, 50."""
+    for name in ("clock", "constant"):
+        episodes = []
         for episode in row["episodes"]:
-            by_kind.setdefault(episode["kind"], []).append(episode)
-        good = [e for kind in ("success", "pause", "recovery") for e in by_kind.get(kind, [])]
-        bad = by_kind.get("failure", [])
-        finals = [[-1.0 if e["final"] is None else e["final"] for e in group] for group in (good, bad)]
-        auroc = None
-        if all(finals):
-            auroc = float(mannwhitneyu(*finals).statistic) / (len(finals[0]) * len(finals[1]))
-        blocks.append(
-            {
-                "voc": mean(e["voc"] for e in good if e["kind"] != "recovery"),
-                "cycle_voc": mean(e["cycle_voc"] for e in good if e["kind"] != "recovery"),
-                "mae": mean(e["mae"] for e in good if e["kind"] != "recovery"),
-                "recovery_voc": mean(e["voc"] for e in by_kind.get("recovery", [])),
-                "failures_below_90": mean(float(final < SUCCESS_THRESHOLD) for final in finals[1]),
-                "auroc": auroc,
-                "wrong_task": mean(e.get("wrong_task_mean") for e in good),
-                "camera_voc": mean(e["voc"] for e in by_kind.get("camera", [])),
-                "parse_rate": mean(e["parse_rate"] for e in good + bad),
-                "train_seconds": row["train_seconds"],
-            }
-        )
-    return {key: mean(block[key] for block in blocks) for key in blocks[0]}
+            count = len(episode["labels"])
+            values = np.linspace(0.0, 100.0, count).tolist() if name == "clock" else [50.0] * count
+            kept = {key: value for key, value in episode.items() if key != "wrong_task"}
+            episodes.append(kept | {"forward": values, "backward": values})
+        yield row | {"setting": name, "seed": 0, "train_seconds": 0.0, "episodes": episodes}
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Average each figure over the episodes of a run, then over runs.
+
+    voc, cycle_voc and mae are those of successes and pauses; `failures_below_90` is the share of failed episodes whose
+    last value is below 90 %, `auroc` the chance that a success ends above a failure of the same run, `wrong_task` the
+    mean percentage when asked about another family's task.
+    """
+    blocks = [_summary_of_run(row) for row in rows]
+    return {key: mean_of_defined([block[key] for block in blocks]) for key in blocks[0]}
+
+
+def _summary_of_run(row: dict[str, Any]) -> dict[str, float | None]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for episode in row["episodes"]:
+        groups.setdefault(episode["kind"], []).append(episode)
+    plain = groups.get("success", []) + groups.get("pause", [])
+    recovered, failed, camera = (groups.get(kind, []) for kind in ("recovery", "failure", "camera"))
+    ends = [(episode["success"], _values(episode, "forward")[-1]) for episode in plain + recovered + failed]
+    figures = {name: mean_of_defined([_figures(e)[name] for e in plain]) for name in ("voc", "cycle_voc", "mae")}
+    return figures | {
+        "recovery_voc": mean_of_defined([_figures(e)["voc"] for e in recovered]),
+        "failures_below_90": mean_of_defined([float(end < LOW_END) for success, end in ends if not success]),
+        "auroc": auroc(*zip(*ends, strict=True)) if ends else None,
+        "wrong_task": mean_of_defined([value for e in plain for value in e.get("wrong_task", [])]),
+        "camera_voc": mean_of_defined([_figures(e)["voc"] for e in camera]),
+        "parse_rate": mean_of_defined([e["parse_rate"] for e in plain + recovered + failed]),
+        "train_seconds": row["train_seconds"],
+    }
+
+
+def _figures(episode: dict[str, Any]) -> dict[str, float | None]:
+    labels, forward = np.array(episode["labels"]), _values(episode, "forward")
+    return {
+        "voc": metrics.voc(labels, forward),
+        "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], _values(episode, "backward")),
+        "mae": metrics.mae(labels, forward),
+    }
+
+
+def _values(episode: dict[str, Any], playback: str) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in episode[playback]], dtype=np.float64)
 
 
 def format_row(block: dict[str, float | None]) -> str:
@@ -217,6 +227,8 @@ def print_table(arguments: argparse.Namespace) -> None:
     rows = read_rows(arguments.output, arguments.families)
     if not rows:
         raise ValueError(f"{arguments.output} holds no results; make some with `one_shot.py run`")
+    by_family = {row["family"]: row for row in rows}
+    rows = [*(rival for row in by_family.values() for rival in rivals(row)), *rows]
     keys = list(dict.fromkeys((r["setting"], r["family"] if arguments.per_family else "") for r in rows))
     columns = list(summary(rows[:1]))
     print("| setting | family | seeds | " + " | ".join(columns) + " |")

@@ -95,11 +95,19 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
         chosen = [draw_window(len(episode.frames), size, options, rng) for _ in range(options.windows_per_episode)]
         used = sorted({index for window in chosen for index in window})
         position = {index: sum(map(len, pixels)) + rank for rank, index in enumerate(used)}
-        pixels.append(vary(episode.frames[used], options, rng, draw_mirrored(episode, options, rng)))
-        sources += frame_sources(model, episode, used)
+        blank = rng.random() < options.blank_share
+        if blank:
+            pixels.append(blank_images(len(used), episode.frames.shape[1], rng))
+            sources += [(tokens, 0.0) for tokens, _ in frame_sources(model, episode, used)]
+        else:
+            pixels.append(vary(episode.frames[used], options, rng, draw_mirrored(episode, options, rng)))
+            sources += frame_sources(model, episode, used)
         for window in chosen:
             places.append([position[index] for index in window])
-            task, completion = ask(episode, window[-1], pools, options, rng)
+            if blank:
+                task, completion = episode.task, build_absent_completion()
+            else:
+                task, completion = ask(episode, window[-1], pools, options, rng)
             prompts.append(build_prompt(task))
             completions.append(completion)
     features = encode(model, torch.cat(pixels))
@@ -179,6 +187,18 @@ def vary(frames: np.ndarray, options, rng: np.random.Generator, mirrored: bool) 
     shift = rng.uniform(-18, 18)
     gain = torch.tensor(gain, dtype=torch.float32).view(3, 1, 1)
     return ((images - 128) * gain + 128 + shift).clamp_(0, 255)
+
+
+def blank_images(count: int, side: int, rng: np.random.Generator) -> torch.Tensor:
+    """Return images of one shade, as a covered or broken camera gives; float in [0, 255], shape (count, 3, side, side).
+
+    Half of them are grey, half have a tint; a third are noisy.
+    """
+    shade = np.full(3, rng.uniform(0, 255)) if rng.random() < 0.5 else rng.uniform(0, 255, 3)
+    images = torch.tensor(shade, dtype=torch.float32).view(1, 3, 1, 1).repeat(count, 1, side, side)
+    if rng.random() < 1 / 3:
+        images += torch.from_numpy(rng.normal(0, rng.uniform(2, 30), images.shape).astype(np.float32))
+    return images.clamp_(0, 255)
 
 
 def draw_mirrored(episode: Episode, options, rng: np.random.Generator) -> bool:
