@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from dataset.annotation import write_text_atomically
-from dataset.cli import run_command
 from dataset.progress import label_curve
 from dataset.recipe import load_document
 from dataset.samples import Demonstration, read_demonstrations
@@ -277,4 +276,4 @@ def plot(table: dict[tuple[str, str], list[dict[str, float | None]]], path: Path
 
 
 if __name__ == "__main__":
-    run_command(make_parser(), main)
+    main(make_parser().parse_args())
