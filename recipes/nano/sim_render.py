@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +28,19 @@ VIEWS = {
 LOOK_AT = (0.0, 0.68, 0.13)
 
 
+def paint(model, geoms: Iterable[int], colour: Sequence[float], rng: np.random.Generator) -> None:
+    """Give the visible geoms a plain colour (red, green, blue, each in [0, 1]), in place, varied a little."""
+    shade = np.clip(np.array(colour) * rng.uniform(0.85, 1.1) + rng.uniform(-0.03, 0.03, 3), 0, 1)
+    for geom in geoms:
+        if model.geom_group[geom] < 3:  # the others are only there for contacts
+            model.geom_matid[geom] = -1
+            model.geom_rgba[geom] = [*shade, 1.0]
+
+
 def draw_look(model, rng: np.random.Generator, far_side: bool = True) -> dict:
     """Vary colours and lights of the scene in place, and draw a camera; returns the camera.
 
-    The objects of a task change little, because the texts name their colours.
+    Objects change little here, because the texts name their colours.
 
     Args:
         model: MuJoCo model, changed in place.

@@ -17,8 +17,20 @@ FAILURES = {
     "open": "the gripper never closes; the arm goes through the motion with an empty hand",
     "drop": "the object is dropped on the way",
     "miss": "the arm misses the object because of a sideways offset",
+    "beside": "the gripper closes beside the object and goes on without it",
+    "astray": "the object is carried away from its target and put down there",
     "stop": "the arm stops part-way and never finishes",
 }
+COLOURS = {
+    "red": (0.80, 0.10, 0.10), "green": (0.10, 0.60, 0.20), "blue": (0.10, 0.25, 0.85), "yellow": (0.95, 0.80, 0.10),
+    "orange": (0.95, 0.45, 0.05), "purple": (0.50, 0.15, 0.65), "white": (0.95, 0.95, 0.95),
+    "black": (0.08, 0.08, 0.08), "brown": (0.40, 0.22, 0.10), "pink": (0.95, 0.50, 0.70), "grey": (0.50, 0.50, 0.50),
+}  # fmt: skip
+
+
+def colours_but(*names: str) -> tuple[str, ...]:
+    """Return the names of `COLOURS` without those that something else in the scene has."""
+    return tuple(colour for colour in COLOURS if colour not in names)
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,8 @@ class Task:
         faces_robot: Whether the object hides what happens from a camera on the far side of the table.
         release: How the arm leaves when the expert is done: "up", "back", "open" or None.
         settle: Control steps the expert keeps running after success, before the release.
+        drags: Whether the object is moved along the table; an arm that lost it rises before it goes on.
+        colours: Keys of `COLOURS` that the object may have, "{colour}" in the texts; empty: it keeps its own.
     """
 
     texts: Sequence[str]
@@ -68,6 +82,8 @@ class Task:
     faces_robot: bool = False
     release: str | None = None
     settle: int = 0
+    drags: bool = False
+    colours: Sequence[str] = ()
 
 
 def length(vector) -> float:

@@ -16,16 +16,16 @@ import json
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import numpy as np
-from sim_episode import ATTEMPTS, TASKS, find_episode
-from sim_render import FPS, VIEWS, draw_look, render, write_video
-from sim_stages import FAILURES, Task
-from sim_tasks import DEMO_TASKS, EVALUATION_TASKS, NEVER_TRAIN_ON, TRAINING_TASKS
+from sim_episode import ATTEMPTS, find_episode
+from sim_render import FPS, VIEWS, draw_look, paint, render, write_video
+from sim_stages import COLOURS, FAILURES, Task
+from sim_tasks import DEMO_TASKS, EVALUATION_TASKS, NEVER_TRAIN_ON, TASKS, TRAINING_TASKS
 
 DEMO_EPISODES = {
     "demo": "success", "success_1": "success", "success_2": "success", "success_3": "success",
@@ -46,6 +46,11 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, help="folder of the JSON files (default: beside the clips)")
     parser.add_argument("--tasks", help="comma-separated Meta-World names (default: every task of the set)")
     parser.add_argument("--episodes", type=int, default=12, help="episodes per task of a training set (default: 12)")
+    parser.add_argument(
+        "--grasp_episodes",
+        type=int,
+        help="episodes per training task in which something is grasped (default: three times --episodes)",
+    )
     parser.add_argument("--size", type=int, help="width and height in pixels (default: 192 for training, else 256)")
     parser.add_argument(
         "--plain",
@@ -66,7 +71,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
 
-    for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes):
+    grasp_episodes = 3 * arguments.episodes if arguments.grasp_episodes is None else arguments.grasp_episodes
+    for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes, grasp_episodes):
         folder = arguments.output if arguments.set == "demo" else arguments.output / name
         labels = arguments.labels or folder
         if (labels / f"{file}.json").exists():
@@ -78,10 +84,14 @@ def main() -> None:
             continue
         recording, seed, rng = episode
         look = {"view": "main", **VIEWS["main"]}
+        colour = None
         if training:
             look = draw_look(recording["env"].model, rng, far_side=not TASKS[name].faces_robot)
-        record = describe(name, file, kind, seed, recording, rng if training else None)
-        record |= {"width": size, "height": size, "camera": look}
+        if training and TASKS[name].colours:
+            colour = str(rng.choice(TASKS[name].colours))
+            paint(recording["env"].model, recording["geoms"], COLOURS[colour], rng)
+        record = describe(name, file, kind, seed, recording, rng if training else None, colour)
+        record |= {"width": size, "height": size, "camera": look, "colour": colour}
         simulated = time.perf_counter()
         if not arguments.dry:
             folder.mkdir(parents=True, exist_ok=True)
@@ -114,15 +124,23 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
     return tasks
 
 
-def list_episodes(chosen_set: str, tasks: list[str], count: int) -> Iterator[tuple[str, str, str]]:
-    """Yield (task, file name, kind). Training goes round the tasks, so that an early stop leaves some of each."""
+def list_episodes(chosen_set: str, tasks: list[str], count: int, grasp_count: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (task, file name, kind). Training goes round the tasks, so that an early stop leaves some of each.
+
+    Args:
+        chosen_set: Training, demo or evaluation.
+        tasks: Their names.
+        count: Training episodes per task without a grasp.
+        grasp_count: Training episodes per task with one.
+    """
     if chosen_set == "training":
-        batch = 4
-        for start in range(0, count, batch):
+        rounds = max(1, -(-count // 4))
+        for turn in range(rounds):
             for name in tasks:
-                kinds = training_kinds(TASKS[name])
-                for index in range(start, min(start + batch, count)):
-                    yield name, f"ep{index:02d}", kinds[index % len(kinds)]
+                wanted = count if TASKS[name].carry is None else grasp_count
+                kinds = training_kinds(TASKS[name], wanted)
+                for index in range(turn * wanted // rounds, (turn + 1) * wanted // rounds):
+                    yield name, f"ep{index:02d}", kinds[index]
     elif chosen_set == "demo":
         for name in tasks:
             yield from ((name, file, kind) for file, kind in DEMO_EPISODES.items())
@@ -133,14 +151,18 @@ def list_episodes(chosen_set: str, tasks: list[str], count: int) -> Iterator[tup
             yield from ((name, file, kind) for file, kind in kinds.items())
 
 
-def training_kinds(task: Task) -> list[str]:
-    """Return 12 kinds of episode: 6 successes, 1 hesitation, 2 with a setback, 3 failures."""
-    fails = [task.failures[i % len(task.failures)] for i in range(3)]
-    return [
-        "success", fails[0], "success", task.setback,
-        "success", fails[1], "pause", "success",
-        "retreat", "success", fails[2], "success",
-    ]  # fmt: skip
+def training_kinds(task: Task, count: int) -> list[str]:
+    """Return the kinds of `count` training episodes, repeating 12 of them, the failures of the task in turn.
+
+    Without a grasp half of them are plain successes, 1 hesitates, 2 have a setback and 3 fail. With one, 4 of 12 are
+    plain successes and 5 or 6 fail: a gripper without the object must be seen as often as one that holds it.
+    """
+    pattern = "SFSBSFPSBSFS" if task.carry is None else "SFFSBFSFFPSB"
+    failures, kinds = cycle(task.failures), []
+    for index in range(count):
+        letter = pattern[index % len(pattern)]
+        kinds.append({"S": "success", "P": "pause", "B": task.setback}.get(letter) or next(failures))
+    return kinds
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -150,14 +172,25 @@ def write_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def describe(name: str, file: str, kind: str, seed: int, recording: dict, rng: np.random.Generator | None) -> dict:
+def describe(
+    name: str,
+    file: str,
+    kind: str,
+    seed: int,
+    recording: dict,
+    rng: np.random.Generator | None,
+    colour: str | None = None,
+) -> dict:
     """Return the labels of an episode; wordings are drawn with `rng`, or the first ones without it.
 
     `progress` in [0, 1] gives every stage the same share. `segments` also shows falling back.
     """
     task, stage = TASKS[name], recording["stage"]
     count, frames = len(task.stages), len(stage)
-    pick = (lambda texts: str(rng.choice(texts))) if rng else (lambda texts: texts[0])
+
+    def pick(texts: Sequence[str]) -> str:
+        return (str(rng.choice(texts)) if rng else texts[0]).format(colour=colour)
+
     instruction, texts = pick(task.texts), [pick(each.texts) for each in task.stages]
     bounds = [0, *(np.flatnonzero(np.diff(stage)) + 1).tolist(), frames]
     failure = None if recording["ok"] else FAILURES["stop" if kind.startswith("stop") else kind]
