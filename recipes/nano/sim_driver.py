@@ -48,8 +48,8 @@ class Driver:
         elif kind == "astray":
             self.turn = rng.choice([-1, 1]) * rng.uniform(1.6, np.pi)  # away from the target, in radians
             self.travel = int(rng.integers(14, 26))
-        elif kind == "drop":
-            self.delay = int(rng.integers(0, 8))
+        if kind == "drop" or (self.task.drags and kind in ("recover", "astray")):
+            self.delay = int(rng.integers(0, 4 if self.task.drags else 8))  # an arm that drags is there at once
         self.step = self.asked = self.event = self.releasing = self.done_steps = self.over_steps = 0
         self.lowering = self.leaving = 0
         self.rising = None  # steps left, once an arm that drags things has lost its object

@@ -44,7 +44,8 @@ def ring_gap(world) -> float:
     return planar(world.site("RoundNut"), world.target)
 
 
-GRASP_FAILURES = ("open", "drop", "stop_mid")
+GRASP_FAILURES = ("open", "drop", "beside", "stop_mid", "astray")
+CARRY_FAILURES = ("open", "drop", "beside", "stop3", "astray")
 
 TRAINING_TASKS = {
     "shelf-place": Task(
@@ -61,7 +62,7 @@ TRAINING_TASKS = {
                   lambda w: length(w.object - w.target) < 0.06, lambda w: length(w.object - w.target), 0.06, held),
             let_go("{colour} block"),
         ),
-        ("drop", "stop3", "open"), carry=3, pause=3, release="back", settle=12, faces_robot=True,
+        CARRY_FAILURES, "recover", carry=3, pause=3, release="back", settle=12, faces_robot=True,
         colours=colours_but(),
     ),
     "bin-picking": Task(
@@ -83,7 +84,7 @@ TRAINING_TASKS = {
                   hold=lambda w: held(w) or planar(w.object, w.target) < 0.09),
             let_go("{colour} cube"),
         ),
-        ("stop3", "open", "drop"), setback="pause", carry=3, pause=3, release="up", settle=14,
+        CARRY_FAILURES, "recover", carry=3, pause=3, release="up", settle=14,
         colours=colours_but("red", "blue"),
     ),
     "drawer-open": Task(
@@ -132,7 +133,7 @@ TRAINING_TASKS = {
                    "Open the gripper over the hole"),
                   lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.08, lambda w: float(w.free_run < 1)),
         ),
-        ("miss", "stop2", "open"), setback="recover", carry=2, pause=2, release="open", settle=2,
+        ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2, pause=2, release="open", settle=2,
         drags=True, colours=colours_but(),
     ),
     "push": Task(
@@ -142,7 +143,7 @@ TRAINING_TASKS = {
         (reach("{colour} puck"), grasp("{colour} puck"),
          actuate(("Push the puck to the green marker", "Slide the puck towards the green marker",
                   "Bring the puck to the green marker along the table"), 0.05, hold=held)),
-        ("open", "stop_mid", "miss"), setback="recover", carry=2,
+        GRASP_FAILURES, "recover", carry=2,
         drags=True, colours=colours_but("green"),
     ),
     "push-back": Task(
@@ -152,7 +153,7 @@ TRAINING_TASKS = {
         (reach("{colour} block", (0, 0, 0.0), 0.045), grasp("{colour} block", 0.5),
          actuate(("Pull the block back to the green marker", "Drag the block to the green marker",
                   "Slide the block backwards until it is at the marker"), 0.07, hold=held)),
-        ("open", "stop_mid", "miss"), carry=2,
+        ("open", "beside", "stop_mid", "astray"), "recover", carry=2,
         drags=True, colours=colours_but("green"),
     ),
     "coffee-push": Task(
@@ -162,7 +163,7 @@ TRAINING_TASKS = {
         (reach("{colour} mug", radius=0.045), grasp("{colour} mug", 0.6),
          actuate(("Push the mug under the coffee machine", "Slide the mug to the machine",
                   "Move the mug forward to its place in the machine"), 0.07, hold=held)),
-        ("stop_mid", "open", "miss"), setback="recover", carry=2, faces_robot=True,
+        GRASP_FAILURES, "recover", carry=2, faces_robot=True,
         drags=True, colours=colours_but(),
     ),
     "coffee-pull": Task(
@@ -172,7 +173,7 @@ TRAINING_TASKS = {
         (reach("{colour} mug", radius=0.045), grasp("{colour} mug", 0.6),
          actuate(("Pull the mug to the green marker", "Drag the mug away from the machine",
                   "Move the mug back to the marker"), 0.07, hold=held)),
-        ("stop_mid", "open", "miss"), setback="recover", carry=2, faces_robot=True,
+        GRASP_FAILURES, "recover", carry=2, faces_robot=True,
         drags=True, colours=colours_but("green"),
     ),
     "hand-insert": Task(
@@ -187,7 +188,7 @@ TRAINING_TASKS = {
             actuate(("Lower the block into the hole", "Insert the block into the hole",
                      "Push the block down into the hole"), 0.05, hold=held),
         ),
-        ("open", "drop", "stop2"), setback="recover", carry=2,
+        ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2,
         drags=True, colours=colours_but(),
     ),
     "box-close": Task(
@@ -204,7 +205,7 @@ TRAINING_TASKS = {
             actuate(("Put the {colour} lid on the box", "Place the lid over the box",
                      "Carry the lid to the box and cover it"), 0.08, hold=lambda w: length(w.tcp - w.object) < 0.06),
         ),
-        GRASP_FAILURES, carry=2, settle=10,
+        ("open", "drop", "stop_mid"), "recover", carry=2, settle=10,
         colours=colours_but(),
     ),
     "button-press-topdown": Task(
