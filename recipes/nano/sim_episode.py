@@ -190,7 +190,7 @@ def find_episode(name: str, kind: str, entropy: list[int]) -> tuple[dict, int, n
 def is_wanted(recording: dict, kind: str, task: Task) -> bool:
     """Say whether the recording shows what its kind promises; a failure must never even touch success.
 
-    Of a grasped object: `open` and `beside` never move it (beside not even touches it), `drop` and `astray` carry it
+    Of a grasped object: `open` never lifts it, `beside` not even touches it, `drop` and `astray` carry it
     and leave it behind, `astray` 10 cm from its target or more; a stop while carrying ends with it in the fingers.
     """
     stage, moved = recording["stage"], recording["moved"]
@@ -204,7 +204,7 @@ def is_wanted(recording: dict, kind: str, task: Task) -> bool:
         return True
     left_behind = not recording["touched"][-10:].any() and recording["gap"][-1] > 0.08 and stage[-1] == 0
     if kind == "open":
-        return left_behind and stage.max() < task.carry and moved.max() < 0.04
+        return left_behind and stage.max() < task.carry and recording["lift"].max() < 0.03
     if kind == "beside":
         return left_behind and not recording["touched"].any() and moved.max() < 0.01
     if kind in ("drop", "astray"):

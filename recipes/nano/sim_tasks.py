@@ -63,7 +63,7 @@ TRAINING_TASKS = {
             let_go("{colour} block"),
         ),
         CARRY_FAILURES, "recover", carry=3, pause=3, release="back", settle=12, faces_robot=True,
-        colours=colours_but(),
+        colours=colours_but("green"),
     ),
     "bin-picking": Task(
         ("Move the {colour} cube from the red bin into the blue bin", "Transfer the {colour} cube to the blue bin",
@@ -134,7 +134,7 @@ TRAINING_TASKS = {
                   lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.08, lambda w: float(w.free_run < 1)),
         ),
         ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2, pause=2, release="open", settle=2,
-        drags=True, colours=colours_but(),
+        drags=True, colours=colours_but("blue"),
     ),
     "push": Task(
         ("Push the {colour} puck to the green marker", "Slide the {colour} puck over to the green ball",
@@ -189,7 +189,7 @@ TRAINING_TASKS = {
                      "Push the block down into the hole"), 0.05, hold=held),
         ),
         ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2,
-        drags=True, colours=colours_but(),
+        drags=True, colours=colours_but("blue"),
     ),
     "box-close": Task(
         ("Put the {colour} lid on the box", "Close the box with its {colour} lid",
@@ -206,7 +206,7 @@ TRAINING_TASKS = {
                      "Carry the lid to the box and cover it"), 0.08, hold=lambda w: length(w.tcp - w.object) < 0.06),
         ),
         ("open", "drop", "stop_mid"), "recover", carry=2, settle=10,
-        colours=colours_but(),
+        colours=colours_but("green"),
     ),
     "button-press-topdown": Task(
         ("Press the red button from above", "Push the red button down", "Press down the button on the yellow box"),
