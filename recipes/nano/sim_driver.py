@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
+from sim_kinds import COMPLETING
 from sim_tasks import TASKS
 
 MAX_STEPS = 320  # control steps of one episode
 REST = np.array([0.0, 0.0, 0.0, -1.0])  # stay, gripper open
-COMPLETING = ("success", "pause", "recover", "retreat")
 STEP = 0.01  # metres that the hand's set-point moves at full action
 
 
@@ -21,7 +21,7 @@ class Driver:
     Args:
         name: Meta-World task.
         kind: success; pause (hesitates 28 steps); recover (drops the object and grasps it again); retreat (backs off
-            and returns); open, drop, miss, beside, astray, stopN, stop_mid: see `sim_stages.FAILURES`.
+            and returns); open, drop, miss, beside, astray, stopN, stop_mid: see `sim_kinds.FAILURES`.
         rng: Draws the moments.
         replay: Actions to repeat without looking, instead of asking the expert, who would correct the failure.
     """

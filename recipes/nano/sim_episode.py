@@ -12,13 +12,13 @@ os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is imported
 import mujoco
 import numpy as np
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-from sim_driver import COMPLETING, REST, Driver
-from sim_stages import Stage, Task, length
+from sim_driver import REST, Driver
+from sim_kinds import REPLAYED, is_wanted
+from sim_stages import StageTracker, length
 from sim_tasks import TASKS
 
 MIN_FRAMES, MAX_FRAMES = 45, 240
 ATTEMPTS = 12  # seeds tried for one episode: the experts fail on some
-REPLAYED = ("open", "drop", "miss", "beside")  # the expert would notice and correct these
 
 
 def object_geoms(model, body: str) -> set[int]:
@@ -74,34 +74,6 @@ class World:
     def joint(self, name: str) -> float:
         """Return the position of a one-dimensional MuJoCo joint."""
         return float(self.env.data.joint(name).qpos[0])
-
-
-class StageTracker:
-    """Follow the stages from the simulator's state alone."""
-
-    PATIENCE = 3  # steps a hold condition may be broken
-
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self.stages, self.stage, self.ends, self._entries, self._broken = stages, 0, {}, {}, 0
-
-    def step(self, world: World, frame: int) -> tuple[int, float]:
-        """Return the current stage (len(stages) = all done) and the fraction of it in [0, 1)."""
-        if self.stage < len(self.stages):
-            hold = self.stages[self.stage].hold
-            self._broken = self._broken + 1 if hold and not hold(world) else 0
-            if self._broken >= self.PATIENCE:
-                self.stage, self.ends, self._broken = 0, {}, 0
-        while self.stage < len(self.stages) and self.stages[self.stage].done(world):
-            self.ends[self.stage] = frame
-            self.stage += 1
-        if self.stage == len(self.stages):
-            return self.stage, 0.0
-        current = self.stages[self.stage]
-        distance = current.distance(world)
-        # The first entry counts after a fall-back too: what looks the same gets the same number.
-        entry = self._entries.setdefault(self.stage, distance)
-        span = entry - current.goal
-        return self.stage, float(np.clip((entry - distance) / span, 0, 0.99)) if span > 1e-6 else 0.0
 
 
 def make_environment(name: str):
@@ -185,34 +157,6 @@ def find_episode(name: str, kind: str, entropy: list[int]) -> tuple[dict, int, n
             if MIN_FRAMES <= len(recording["qpos"]) <= MAX_FRAMES:
                 return recording, seed, rng
     return None
-
-
-def is_wanted(recording: dict, kind: str, task: Task) -> bool:
-    """Say whether the recording shows what its kind promises; a failure must never even touch success.
-
-    Of a grasped object: `open` never lifts it, `beside` not even touches it, `drop` and `astray` carry it
-    and leave it behind, `astray` 10 cm from its target or more; a stop while carrying ends with it in the fingers.
-    """
-    stage, moved = recording["stage"], recording["moved"]
-    if kind in COMPLETING:
-        progress = (stage + recording["fraction"]) / len(task.stages)
-        fell = float((np.maximum.accumulate(progress) - progress).max())
-        return recording["ok"] and (kind not in ("recover", "retreat") or fell > 0.08)
-    if recording["ok"] or recording["success"].any():
-        return False
-    if task.carry is None:
-        return True
-    left_behind = not recording["touched"][-10:].any() and recording["gap"][-1] > 0.08 and stage[-1] == 0
-    if kind == "open":
-        return left_behind and stage.max() < task.carry and recording["lift"].max() < 0.03
-    if kind == "beside":
-        return left_behind and not recording["touched"].any() and moved.max() < 0.01
-    if kind in ("drop", "astray"):
-        carried = stage.max() >= task.carry and moved.max() > 0.04
-        return left_behind and carried and (kind == "drop" or recording["remaining"][-1] > 0.1)
-    if kind.startswith("stop") and stage.max() >= task.carry:
-        return bool(recording["touched"][-10:].all()) and stage[-1] >= task.carry
-    return True
 
 
 def retime(recording: dict, rng: np.random.Generator) -> dict:

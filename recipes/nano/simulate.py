@@ -4,7 +4,7 @@
     MUJOCO_GL=egl python recipes/nano/simulate.py --set training --output clips
 
 Writes OUTPUT/<task>/epNN.mp4 and .json. An episode is simulated first and rendered afterwards from the recorded joint
-positions. Labels never use time: a small state machine (`sim_episode.StageTracker`) advances on contacts, positions
+positions. Labels never use time: a small state machine (`sim_stages.StageTracker`) advances on contacts, positions
 and joint angles, and falls back when the object is lost; each stage is then played at its own random speed. Files that
 exist are kept, so an interrupted run continues where it stopped. Tasks and their stages are in `sim_tasks.py`.
 """
@@ -16,35 +16,36 @@ import json
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import cycle, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from sim_episode import ATTEMPTS, find_episode
+from sim_kinds import FAILURES, list_episodes
 from sim_render import FPS, VIEWS, draw_look, paint, render, write_video
-from sim_stages import COLOURS, FAILURES, Task
-from sim_tasks import DEMO_TASKS, EVALUATION_TASKS, NEVER_TRAIN_ON, TASKS, TRAINING_TASKS
-
-DEMO_EPISODES = {
-    "demo": "success", "success_1": "success", "success_2": "success", "success_3": "success",
-    "pause": "pause", "recovery": "recover", "failure_open": "open", "failure_stop": "stop_mid",
-}  # fmt: skip
+from sim_stages import COLOURS
+from sim_tasks import NEVER_TRAIN_ON, TASK_SETS, TASKS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--set",
-        choices=("training", "demo", "evaluation"),
+        choices=tuple(TASK_SETS),
         default="training",
         help="training: many tasks, varied wordings, cameras and colours; demo: pick-place, one fixed "
-        "look; evaluation: tasks that training never sees, same look (default: training)",
+        "look; development and evaluation: tasks that training never sees, same look, to choose settings on and to "
+        "measure (default: training)",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the clips")
     parser.add_argument("--labels", type=Path, help="folder of the JSON files (default: beside the clips)")
     parser.add_argument("--tasks", help="comma-separated Meta-World names (default: every task of the set)")
+    parser.add_argument("--kinds", help="comma-separated kinds of episode, such as success (default: all)")
+    parser.add_argument(
+        "--view", choices=tuple(VIEWS), default="main", help="camera of the sets with a fixed look (default: main)"
+    )
     parser.add_argument("--episodes", type=int, default=12, help="episodes per task of a training set (default: 12)")
     parser.add_argument(
         "--grasp_episodes",
@@ -73,6 +74,8 @@ def main() -> None:
 
     grasp_episodes = 3 * arguments.episodes if arguments.grasp_episodes is None else arguments.grasp_episodes
     for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes, grasp_episodes):
+        if arguments.kinds and kind not in arguments.kinds.split(","):
+            continue
         folder = arguments.output if arguments.set == "demo" else arguments.output / name
         labels = arguments.labels or folder
         if (labels / f"{file}.json").exists():
@@ -83,7 +86,7 @@ def main() -> None:
             print(f"{name:20s} {file:12s} {kind}: skipped, no seed of {ATTEMPTS} gave such an episode", flush=True)
             continue
         recording, seed, rng = episode
-        look = {"view": "main", **VIEWS["main"]}
+        look = {"view": arguments.view, **VIEWS[arguments.view]}
         colour = None
         if training:
             look = draw_look(recording["env"].model, rng, far_side=not TASKS[name].faces_robot)
@@ -114,7 +117,7 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
     Raises:
         ValueError: A name is unknown, or kept for evaluation and asked for in a training set.
     """
-    known = {"training": TRAINING_TASKS, "demo": DEMO_TASKS, "evaluation": EVALUATION_TASKS}[chosen_set]
+    known = TASK_SETS[chosen_set]
     tasks = names.split(",") if names else list(known)
     for name in tasks:
         if name in NEVER_TRAIN_ON and chosen_set == "training":
@@ -122,47 +125,6 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
         if name not in known:
             raise ValueError(f'no task "{name}" in the {chosen_set} set; it has {", ".join(known)}')
     return tasks
-
-
-def list_episodes(chosen_set: str, tasks: list[str], count: int, grasp_count: int) -> Iterator[tuple[str, str, str]]:
-    """Yield (task, file name, kind). Training goes round the tasks, so that an early stop leaves some of each.
-
-    Args:
-        chosen_set: Training, demo or evaluation.
-        tasks: Their names.
-        count: Training episodes per task without a grasp.
-        grasp_count: Training episodes per task with one.
-    """
-    if chosen_set == "training":
-        rounds = max(1, -(-count // 4))
-        for turn in range(rounds):
-            for name in tasks:
-                wanted = count if TASKS[name].carry is None else grasp_count
-                kinds = training_kinds(TASKS[name], wanted)
-                for index in range(turn * wanted // rounds, (turn + 1) * wanted // rounds):
-                    yield name, f"ep{index:02d}", kinds[index]
-    elif chosen_set == "demo":
-        for name in tasks:
-            yield from ((name, file, kind) for file, kind in DEMO_EPISODES.items())
-    else:
-        for name in tasks:
-            kinds = {file: kind for file, kind in DEMO_EPISODES.items() if kind in ("success", "pause")}
-            kinds |= {f"failure_{kind}": kind for kind in TASKS[name].failures}
-            yield from ((name, file, kind) for file, kind in kinds.items())
-
-
-def training_kinds(task: Task, count: int) -> list[str]:
-    """Return the kinds of `count` training episodes, repeating 12 of them, the failures of the task in turn.
-
-    Without a grasp half of them are plain successes, 1 hesitates, 2 have a setback and 3 fail. With one, 4 of 12 are
-    plain successes and 5 or 6 fail: a gripper without the object must be seen as often as one that holds it.
-    """
-    pattern = "SFSBSFPSBSFS" if task.carry is None else "SFFSBFSFFPSB"
-    failures, kinds = cycle(task.failures), []
-    for index in range(count):
-        letter = pattern[index % len(pattern)]
-        kinds.append({"S": "success", "P": "pause", "B": task.setback}.get(letter) or next(failures))
-    return kinds
 
 
 def write_atomically(path: Path, text: str) -> None:
