@@ -6,6 +6,7 @@ Knows stages and physics; does not know pictures or files.
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is imported
 
@@ -14,10 +15,10 @@ import numpy as np
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from sim_driver import REST, Driver
 from sim_kinds import REPLAYED, is_wanted
-from sim_stages import StageTracker, length
+from sim_stages import StageTracker, Task, length
 from sim_tasks import TASKS
 
-MIN_FRAMES, MAX_FRAMES = 45, 240
+MIN_FRAMES, MAX_FRAMES, MAX_RECOVERY = 45, 240, 360  # an expert who grasps twice takes longer
 ATTEMPTS = 12  # seeds tried for one episode: the experts fail on some
 
 
@@ -100,8 +101,9 @@ def simulate(
     """Run one episode.
 
     Returns:
-        Per-step arrays qpos, stage, fraction, success, actions, lift, moved (of the object), gap (to the fingers),
-        remaining (all metres) and touched; and env, geoms (of the object), ends, idle, ok.
+        Per-step arrays qpos, stage, fraction, success, actions, hand, tcp, opening, object, lift, moved (of the
+        object), gap (to the fingers), remaining (all metres) and touched; and env, geoms (of the object), target,
+        ends, idle, ok.
     """
     env, task = make_environment(name), TASKS[name]
     geoms = object_geoms(env.model, task.body)
@@ -123,6 +125,10 @@ def simulate(
                 "fraction": fraction,
                 "success": world.success,
                 "actions": action,
+                "hand": world.hand,
+                "tcp": world.tcp,
+                "opening": world.opening,
+                "object": world.object,
                 "lift": world.lift,
                 "moved": length(world.object - world.start),
                 "gap": length(world.tcp - world.object),
@@ -135,8 +141,8 @@ def simulate(
         observation, _, _, _, info = env.step(action)
     recording = {key: np.array([step[key] for step in steps]) for key in steps[0] if key != "actions"}
     recording["actions"] = np.array([step["actions"] for step in steps[:-1]])
-    about = {"env": env, "geoms": geoms, "ends": tracker.ends, "idle": driver.idle, "ok": stage == len(task.stages)}
-    return recording | about
+    about = {"env": env, "geoms": geoms, "target": world.target, "ends": tracker.ends, "idle": driver.idle}
+    return recording | about | {"ok": stage == len(task.stages), "bystander": None}
 
 
 def find_episode(name: str, kind: str, entropy: list[int]) -> tuple[dict, int, np.random.Generator] | None:
@@ -151,12 +157,43 @@ def find_episode(name: str, kind: str, entropy: list[int]) -> tuple[dict, int, n
             if not success["ok"]:
                 continue
             replay = success["actions"][success["idle"] :]
-        recording = simulate(name, kind, seed, rng, replay, scale)
+        recording = simulate(name, "success" if kind == "decoy" else kind, seed, rng, replay, scale)
+        if kind == "decoy" or ("decoy" in TASKS[name].failures and rng.random() < 0.4):
+            recording["bystander"] = free_place(recording, rng)
+        if kind == "decoy":
+            if not recording["ok"] or recording["bystander"] is None:
+                continue
+            recording = taken_for(recording, TASKS[name])
         if is_wanted(recording, kind, TASKS[name]):
             recording = retime(recording, rng)
-            if MIN_FRAMES <= len(recording["qpos"]) <= MAX_FRAMES:
+            if MIN_FRAMES <= len(recording["qpos"]) <= (MAX_RECOVERY if kind == "recover" else MAX_FRAMES):
                 return recording, seed, rng
     return None
+
+
+def free_place(recording: dict, rng: np.random.Generator) -> np.ndarray | None:
+    """Return a place (x, y, z) on the table, in metres, that neither arm nor object comes near, or None."""
+    busy = np.concatenate([recording["tcp"], recording["object"], [recording["target"]]])[:, :2]
+    for place in rng.uniform((-0.25, 0.5), (0.25, 0.85), (60, 2)):
+        if np.linalg.norm(busy - place, axis=1).min() > 0.12:
+            return np.array([*place, recording["object"][0][2]])
+    return None
+
+
+def taken_for(recording: dict, task: Task) -> dict:
+    """Label the recording as if the bystander had been asked for: the arm is busy with the wrong object."""
+    place, tracker, steps = recording["bystander"], StageTracker(task.stages), []
+    seen = zip(recording["hand"], recording["tcp"], recording["opening"], strict=True)
+    for index, (hand, tcp, opening) in enumerate(seen):
+        world = SimpleNamespace(
+            hand=hand, tcp=tcp, opening=float(opening), object=place, start=place, target=recording["target"],
+            pinched=False, grip_run=0, free_run=index + 99, success=False, lift=0.0,
+            remaining=length(place - recording["target"]),
+        )  # fmt: skip
+        steps.append(tracker.step(world, index))
+    stage, fraction = map(np.array, zip(*steps, strict=True))
+    labels = {"stage": stage, "fraction": fraction, "success": np.zeros(len(stage), bool)}
+    return recording | labels | {"ends": tracker.ends, "ok": False}
 
 
 def retime(recording: dict, rng: np.random.Generator) -> dict:
@@ -176,4 +213,4 @@ def retime(recording: dict, rng: np.random.Generator) -> dict:
     qpos = recording["qpos"][before] * (1 - weight) + recording["qpos"][after] * weight
     ends = {key: int(np.searchsorted(before, frame)) for key, frame in recording["ends"].items()}
     steps = {key: recording[key][before] for key in ("stage", "fraction", "success")}
-    return {key: recording[key] for key in ("env", "geoms", "ok")} | {"qpos": qpos, "ends": ends, **steps}
+    return {key: recording[key] for key in ("env", "geoms", "ok", "bystander")} | {"qpos": qpos, "ends": ends, **steps}

@@ -97,7 +97,7 @@ EVALUATION_TASKS = {
             Stage(("Lower the ring onto the red peg",), lambda w: w.success,
                   lambda w: max(w.site("RoundNut")[2] - w.target[2], 0), hold=lambda w: ring_gap(w) < 0.06),
         ),
-        ("drop", "stop3"), carry=3, pause=3, settle=10,
+        ("open", "drop", "stop3"), "recover", carry=3, pause=3, settle=10,
     ),
     "basketball": Task(
         ("Pick up the basketball and drop it through the hoop",),
@@ -112,7 +112,7 @@ EVALUATION_TASKS = {
                   lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.05, lambda w: float(w.free_run < 1),
                   hold=lambda w: planar(w.object, w.target) < 0.09),
         ),
-        ("open", "drop"), carry=3, pause=3, release="open", settle=14,
+        ("open", "drop", "stop3"), "recover", carry=3, pause=3, release="open", settle=14,
     ),
     "hammer": Task(
         ("Pick up the hammer and drive the nail into the wooden block",),
@@ -127,7 +127,7 @@ EVALUATION_TASKS = {
                   lambda w: 0.09 - min(nail_depth(w), 0.09) + max(w.env.nail_init_pos[1] - w.object[1] - 0.06, 0),
                   hold=held),
         ),
-        ("open", "stop3"), carry=3, pause=4,
+        ("open", "drop", "stop3"), "recover", carry=3, pause=4,
     ),
     "peg-insert-side": Task(
         ("Pick up the green peg and insert it into the hole in the box",),
@@ -142,6 +142,6 @@ EVALUATION_TASKS = {
                   lambda w: max(w.site("pegHead")[0] - w.target[0], 0), 0.03,
                   hold=lambda w: held(w) and hole_gap(w) < 0.06),
         ),
-        ("open", "stop4"), carry=3, pause=4,
+        ("open", "drop", "stop4"), "recover", carry=3, pause=4,
     ),
 }  # fmt: skip

@@ -19,6 +19,7 @@ FAILURES = {
     "drop": "the object is dropped on the way",
     "miss": "the arm misses the object because of a sideways offset",
     "beside": "the gripper closes beside the object and goes on without it",
+    "decoy": "the arm takes another object than the one asked for",
     "astray": "the object is carried away from its target and put down there",
     "stop": "the arm stops part-way and never finishes",
 }
@@ -87,6 +88,8 @@ def is_wanted(recording: dict, kind: str, task: Task) -> bool:
     if task.carry is None:
         return True
     left_behind = not recording["touched"][-10:].any() and recording["gap"][-1] > 0.08 and stage[-1] == 0
+    if kind == "decoy":
+        return stage.max() == 0
     if kind == "open":
         return left_behind and stage.max() < task.carry and recording["lift"].max() < 0.03
     if kind == "beside":

@@ -41,7 +41,7 @@ TRAINING_TASKS = {
                   lambda w: length(w.object - w.target) < 0.06, lambda w: length(w.object - w.target), 0.06, held),
             let_go("{colour} block"),
         ),
-        CARRY_FAILURES, "recover", carry=3, pause=3, release="back", settle=12, faces_robot=True,
+        (*CARRY_FAILURES, "decoy"), "recover", carry=3, pause=3, release="back", settle=12, faces_robot=True,
         colours=colours_but("green"),
     ),
     "bin-picking": Task(
@@ -112,7 +112,7 @@ TRAINING_TASKS = {
                    "Open the gripper over the hole"),
                   lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.08, lambda w: float(w.free_run < 1)),
         ),
-        ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2, pause=2, release="open", settle=2,
+        ("open", "drop", "beside", "stop2", "astray", "decoy"), "recover", carry=2, pause=2, release="open", settle=2,
         drags=True, colours=colours_but("blue"),
     ),
     "push": Task(
@@ -122,7 +122,7 @@ TRAINING_TASKS = {
         (reach("{colour} puck"), grasp("{colour} puck"),
          actuate(("Push the puck to the green marker", "Slide the puck towards the green marker",
                   "Bring the puck to the green marker along the table"), 0.05, hold=held)),
-        GRASP_FAILURES, "recover", carry=2,
+        (*GRASP_FAILURES, "decoy"), "recover", carry=2,
         drags=True, colours=colours_but("green"),
     ),
     "push-back": Task(
@@ -132,7 +132,7 @@ TRAINING_TASKS = {
         (reach("{colour} block", (0, 0, 0.0), 0.045), grasp("{colour} block", 0.5),
          actuate(("Pull the block back to the green marker", "Drag the block to the green marker",
                   "Slide the block backwards until it is at the marker"), 0.07, hold=held)),
-        ("open", "beside", "stop_mid", "astray"), "recover", carry=2,
+        ("open", "beside", "stop_mid", "astray", "decoy"), "recover", carry=2,
         drags=True, colours=colours_but("green"),
     ),
     "coffee-push": Task(
@@ -167,7 +167,7 @@ TRAINING_TASKS = {
             actuate(("Lower the block into the hole", "Insert the block into the hole",
                      "Push the block down into the hole"), 0.05, hold=held),
         ),
-        ("open", "drop", "beside", "stop2", "astray"), "recover", carry=2,
+        ("open", "drop", "beside", "stop2", "astray", "decoy"), "recover", carry=2,
         drags=True, colours=colours_but("blue"),
     ),
     "box-close": Task(

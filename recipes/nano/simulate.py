@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from sim_episode import ATTEMPTS, find_episode
 from sim_kinds import FAILURES, list_episodes
-from sim_render import FPS, VIEWS, draw_look, paint, render, write_video
+from sim_render import FPS, VIEWS, bystander_geom, draw_look, paint, render, write_video
 from sim_stages import COLOURS
 from sim_tasks import NEVER_TRAIN_ON, TASK_SETS, TASKS
 
@@ -87,19 +87,26 @@ def main() -> None:
             continue
         recording, seed, rng = episode
         look = {"view": arguments.view, **VIEWS[arguments.view]}
-        colour = None
+        colour = bystander = None
         if training:
             look = draw_look(recording["env"].model, rng, far_side=not TASKS[name].faces_robot)
         if training and TASKS[name].colours:
             colour = str(rng.choice(TASKS[name].colours))
-            paint(recording["env"].model, recording["geoms"], COLOURS[colour], rng)
+            taken = colour
+            if recording["bystander"] is not None:
+                other = str(rng.choice([each for each in TASKS[name].colours if each != colour]))
+                taken, left = (other, colour) if kind == "decoy" else (colour, other)
+                bystander = bystander_geom(
+                    recording["env"].model, recording["geoms"], recording["bystander"], COLOURS[left]
+                )
+            paint(recording["env"].model, recording["geoms"], COLOURS[taken], rng)
         record = describe(name, file, kind, seed, recording, rng if training else None, colour)
         record |= {"width": size, "height": size, "camera": look, "colour": colour}
         simulated = time.perf_counter()
         if not arguments.dry:
             folder.mkdir(parents=True, exist_ok=True)
             labels.mkdir(parents=True, exist_ok=True)
-            frames = render(recording["env"], recording["qpos"], look, size, shadows=not plain)
+            frames = render(recording["env"], recording["qpos"], look, size, not plain, bystander)
             record["frames_sha256_16"] = write_video(folder / f"{file}.mp4", frames, size, crf)
             write_atomically(labels / f"{file}.json", json.dumps(record))
         recording["env"].close()
