@@ -100,8 +100,11 @@ def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
 def test_the_fast_patch_embedding_and_loss_are_those_of_transformers(nano):
     from answer_loss import answer_loss
     from nano_model import continued_model, embed_patches_by_matmul
+    from omegaconf import OmegaConf
 
-    model = continued_model(nano.base_name, 64)
+    recipe = OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml")
+    recipe.image_size = 64
+    model = continued_model(nano.base_name, recipe)
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     slow = model.encode_frames(frames)
     embed_patches_by_matmul(model.model)

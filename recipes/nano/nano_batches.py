@@ -9,21 +9,34 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from scenes import COLOURS, GOALS, OBJECTS, Episode, draw_episode
-from sim_tasks import NEVER_TRAIN_ON
+from sim_tasks import NEVER_TRAIN_ON, TASKS
 from tqdm import tqdm
 
 from dataset.prompts import build_absent_completion, build_completion, build_prompt
 from dataset.video import VideoReader
 from infer.model import ProgressModel
 
-Source = tuple[list[int], float]  # tokens of a frame's task and its percent: what `FrameProbe` reads a frame against
+
+@dataclass(frozen=True)
+class FrameTruth:
+    """What `FrameProbe` reads a frame against.
+
+    Args:
+        task_tokens: Tokens of its task.
+        progress: Percent.
+        held: 1, 0 or nan, see `scenes.Episode`.
+    """
+
+    task_tokens: list[int]
+    progress: float
+    held: float
 
 
 @dataclass(frozen=True)
@@ -58,15 +71,28 @@ def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tu
             np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
             for _, frame in VideoReader(path.with_suffix(".mp4")).iter_frames()
         ]
+        stage_index = np.array(record["stage_index"])
         episode = Episode(
             frames=np.stack(frames),
             task=record["instruction"],
             stages=tuple(stage["description"] for stage in record["stages"]),
-            stage_index=np.array(record["stage_index"]),
+            stage_index=stage_index,
             progress=100.0 * np.array(record["progress"]),
+            held=held_by_stage(record["task"], stage_index),
         )
         (watch if held_out_every and number % held_out_every == held_out_every - 1 else train).append(episode)
     return train, watch
+
+
+def held_by_stage(task: str, stage_index: np.ndarray) -> np.ndarray:
+    """Return whether the gripper holds the object, told from the stage: nan while it grasps, lets go or is done."""
+    carry, count = TASKS[task].carry, len(TASKS[task].stages)
+    if carry is None:
+        return np.full(len(stage_index), np.nan)
+    last = count - 1 if TASKS[task].release else count
+    held = np.where(stage_index < carry - 1, 0.0, np.nan)
+    held[(stage_index >= carry) & (stage_index < last)] = 1.0
+    return held
 
 
 def corpus(episodes: Sequence[Episode], rng: np.random.Generator) -> Iterator[str]:
@@ -89,7 +115,7 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
     """
     size = int(rng.choice(list(options.window_sizes), p=list(options.window_shares)))
     prompts, completions, places = [], [], []
-    pixels, sources = [], []
+    pixels, truths = [], []
     for _ in range(options.episodes_per_step):
         episode = pools.draw(options.simulated_share, rng)
         chosen = [draw_window(len(episode.frames), size, options, rng) for _ in range(options.windows_per_episode)]
@@ -98,10 +124,10 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
         blank = rng.random() < options.blank_share
         if blank:
             pixels.append(blank_images(len(used), episode.frames.shape[1], rng))
-            sources += [(tokens, 0.0) for tokens, _ in frame_sources(model, episode, used)]
+            truths += [replace(truth, progress=0.0, held=0.0) for truth in frame_truths(model, episode, used)]
         else:
             pixels.append(vary(episode.frames[used], options, rng, draw_mirrored(episode, options, rng)))
-            sources += frame_sources(model, episode, used)
+            truths += frame_truths(model, episode, used)
         for window in chosen:
             places.append([position[index] for index in window])
             if blank:
@@ -111,27 +137,27 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
             prompts.append(build_prompt(task))
             completions.append(completion)
     features = encode(model, torch.cat(pixels))
-    frames = [(f.embedding, *source) for f, source in zip(features, sources, strict=True)]
+    frames = [(f.embedding, truth) for f, truth in zip(features, truths, strict=True)]
     windows = [[features[place] for place in window] for window in places]
     return model.build_inputs(windows, prompts, completions), frames
 
 
 def draw_frames(model: ProgressModel, pools: Pools, count: int, options, rng: np.random.Generator) -> list:
     """Draw single frames, two of an episode, encode them, and return per frame what `FrameProbe.loss` needs."""
-    pixels, sources = [], []
+    pixels, truths = [], []
     for _ in range(count // 2):
         episode = pools.draw(options.simulated_share, rng)
         indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
         pixels.append(vary(episode.frames[indices], options, rng, draw_mirrored(episode, options, rng)))
-        sources += frame_sources(model, episode, indices)
+        truths += frame_truths(model, episode, indices)
     features = encode(model, torch.cat(pixels))
-    return [(f.embedding, *source) for f, source in zip(features, sources, strict=True)]
+    return [(f.embedding, truth) for f, truth in zip(features, truths, strict=True)]
 
 
-def frame_sources(model: ProgressModel, episode: Episode, indices: Sequence[int]) -> list[Source]:
-    """Return the task's tokens and the percent of each frame."""
+def frame_truths(model: ProgressModel, episode: Episode, indices: Sequence[int]) -> list[FrameTruth]:
+    """Return what is known of each frame."""
     tokens = model.tokenizer(episode.task)["input_ids"]
-    return [(tokens, float(episode.progress[index])) for index in indices]
+    return [FrameTruth(tokens, float(episode.progress[index]), float(episode.held[index])) for index in indices]
 
 
 def ask(episode: Episode, frame: int, pools: Pools, options, rng: np.random.Generator) -> tuple[str, str]:
@@ -230,3 +256,9 @@ def preprocess_square(model: ProgressModel, images: torch.Tensor) -> dict[str, t
 def image_side(model: ProgressModel) -> int:
     """Return the side of a square image in pixels."""
     return math.isqrt(model.image_processor.size["longest_edge"])
+
+
+def image_tokens(model: ProgressModel) -> int:
+    """Return how many tokens of the language model one image takes."""
+    processor = model.image_processor
+    return (image_side(model) // (processor.patch_size * processor.merge_size)) ** 2

@@ -20,7 +20,6 @@ from transformers import (
 
 from infer.model import ProgressModel
 
-PATCH, MERGE = 16, 2
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
@@ -40,23 +39,24 @@ CHAT_TEMPLATE = (
 def new_model(recipe: DictConfig, texts: Iterable[str]) -> ProgressModel:
     """Return a randomly initialised model of the recipe's size, whose tokenizer is trained on `texts`."""
     tokenizer = train_tokenizer(texts, recipe.vocabulary)
-    return ProgressModel(build_model(recipe, tokenizer), tokenizer, image_processor(recipe.image_size), "nano")
+    return ProgressModel(build_model(recipe, tokenizer), tokenizer, image_processor(recipe), "nano")
 
 
-def continued_model(folder: str, image_size: int) -> ProgressModel:
+def continued_model(folder: str, recipe: DictConfig) -> ProgressModel:
     """Return a trained model to go on with, at another image size if need be.
 
     The positions of the vision tower are interpolated by the model itself, so that larger images cost no new weights.
     """
     model = ProgressModel.load(folder, device="cpu", torch_dtype="float32")
-    return ProgressModel(model.model, model.tokenizer, image_processor(image_size), "nano")
+    return ProgressModel(model.model, model.tokenizer, image_processor(recipe), "nano")
 
 
-def image_processor(side: int) -> Qwen2VLImageProcessorPil:
-    """Return an image processor whose budget is a square of `side` pixels."""
+def image_processor(recipe: DictConfig) -> Qwen2VLImageProcessorPil:
+    """Return an image processor whose budget is the recipe's square image."""
+    patch, merge = recipe.vision.patch_size, recipe.vision.spatial_merge_size
     return Qwen2VLImageProcessorPil(
-        patch_size=PATCH, temporal_patch_size=2, merge_size=MERGE, image_mean=[0.5] * 3, image_std=[0.5] * 3,
-        min_pixels=(PATCH * MERGE) ** 2, max_pixels=side**2,
+        patch_size=patch, temporal_patch_size=2, merge_size=merge, image_mean=[0.5] * 3, image_std=[0.5] * 3,
+        min_pixels=(patch * merge) ** 2, max_pixels=recipe.image_size**2,
     )  # fmt: skip
 
 
@@ -108,8 +108,6 @@ def build_model(recipe: DictConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen3
         },
         vision_config={
             **OmegaConf.to_container(recipe.vision),
-            "patch_size": PATCH,
-            "spatial_merge_size": MERGE,
             "out_hidden_size": text["hidden_size"],
         },
         image_token_id=token("<|image_pad|>"),

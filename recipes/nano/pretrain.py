@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from answer_loss import AnswerLoss, answer_loss
 from frame_probe import FrameProbe
-from nano_batches import Pools, corpus, draw_batch, draw_frames, image_side, load_simulated
+from nano_batches import Pools, corpus, draw_batch, draw_frames, image_side, image_tokens, load_simulated
 from nano_model import continued_model, embed_patches_by_matmul, new_model, save
 from omegaconf import DictConfig, OmegaConf
 from scenes import draw_episode
@@ -31,6 +31,7 @@ from tqdm import tqdm
 from infer.model import ProgressModel
 
 HERE = Path(__file__).parent
+UNCHANGED = {"simulated_share": 1.0, "zoomed_share": 0.0, "mirrored_share": 0.0}  # clips as they are, to watch the loss
 
 
 def main() -> None:
@@ -41,10 +42,7 @@ def main() -> None:
     rng = np.random.default_rng(recipe.seed)
 
     simulated, watched = load_simulated(arguments.clips, recipe.image_size, recipe.held_out_every)
-    if arguments.init:
-        model = continued_model(arguments.init, recipe.image_size)
-    else:
-        model = new_model(recipe, corpus(simulated, rng))
+    model = continued_model(arguments.init, recipe) if arguments.init else new_model(recipe, corpus(simulated, rng))
     embed_patches_by_matmul(model.model)
     count = sum(p.numel() for p in model.model.parameters())
     print(f"{count:,} parameters, {len(model.tokenizer)} tokens, {len(simulated)} clips and {len(watched)} to watch")
@@ -79,8 +77,8 @@ def train(
     A language model that starts beside a blind tower learns to answer without it; so the tower learns to see first.
     """
     model.model.train()
-    probe = FrameProbe(model, image_side(model))
-    log = train_vision(model, probe, pools, recipe, rng)
+    probe = FrameProbe(model, image_tokens(model))
+    log = train_vision(model, probe, pools, watched, recipe, rng)
     options = recipe.train
     parameters = [*model.model.parameters(), *probe.parameters()]
     optimizer = torch.optim.AdamW(
@@ -125,7 +123,9 @@ def learning_rate(step: int, options: DictConfig) -> float:
     return options.learning_rate * min((step + 1) / options.warmup_steps, cosine)
 
 
-def train_vision(model: ProgressModel, probe: FrameProbe, pools: Pools, recipe: DictConfig, rng) -> list[dict]:
+def train_vision(
+    model: ProgressModel, probe: FrameProbe, pools: Pools, watched: Pools, recipe: DictConfig, rng: np.random.Generator
+) -> list[dict]:
     """Teach the vision tower alone to tell progress from single frames of many episodes; returns log rows."""
     options = recipe.vision_train
     if not options.steps:
@@ -145,15 +145,30 @@ def train_vision(model: ProgressModel, probe: FrameProbe, pools: Pools, recipe: 
         if (step + 1) % 10 == 0:
             minutes = round((time.monotonic() - started) / 60, 2)
             log.append({"phase": "vision", "step": step + 1, "minutes": minutes, "probe_loss": round(loss.item(), 4)})
-            bar.set_postfix(probe_loss=f"{np.mean([row['probe_loss'] for row in log[-10:]]):.3f}")
+            bar.set_postfix(probe_loss=f"{np.mean([row.get('probe_loss', np.nan) for row in log[-10:]]):.3f}")
+        if watched.simulated and ((step + 1) % 250 == 0 or step + 1 == options.steps):
+            minutes = round((time.monotonic() - started) / 60, 2)
+            log.append(
+                {"phase": "watch", "step": step + 1, "minutes": minutes, **watch_vision(model, probe, watched, recipe)}
+            )
+            print(json.dumps(log[-1]), flush=True)
     return log
+
+
+@torch.no_grad()
+def watch_vision(model: ProgressModel, probe: FrameProbe, watched: Pools, recipe: DictConfig) -> dict[str, float]:
+    """Return how well the probe reads the same frames of clips kept out of training, each time it is called."""
+    rng = np.random.default_rng(1)
+    plain = OmegaConf.merge(recipe.train, UNCHANGED)
+    frames = [frame for _ in range(8) for frame in draw_frames(model, watched, 192, plain, rng)]
+    return probe.judge(frames)
 
 
 @torch.no_grad()
 def watch(model: ProgressModel, watched: Pools, options: DictConfig, batches: int = 20) -> dict[str, float]:
     """Return the mean losses over the same batches of clips kept out of training, each time it is called."""
     rng = np.random.default_rng(1)
-    plain = OmegaConf.merge(options, {"simulated_share": 1.0, "zoomed_share": 0.0, "mirrored_share": 0.0})
+    plain = OmegaConf.merge(options, UNCHANGED)
     rows = [rounded(answer_loss(model, draw_batch(model, watched, plain, rng)[0], 1.0)) for _ in range(batches)]
     return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]}
 
@@ -174,7 +189,9 @@ def write_log(log: list[dict], recipe: DictConfig, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "training_log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")
-    rows, watched = ([row for row in log if row["phase"] == phase] for phase in ("all", "watch"))
+    rows, watched = ([row for row in log if row["phase"] == phase and "loss" in row] for phase in ("all", "watch"))
+    if not rows:
+        return
     figure, axis = plt.subplots(figsize=(8, 4))
     for key, name, colour in (("loss", "all answer tokens", "#1f4e9c"), ("digits_loss", "digits", "#b45309")):
         values = np.array([row[key] for row in rows])
