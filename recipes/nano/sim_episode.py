@@ -212,5 +212,5 @@ def retime(recording: dict, rng: np.random.Generator) -> dict:
     # Neighbouring steps are so close that linear interpolation serves for quaternions too.
     qpos = recording["qpos"][before] * (1 - weight) + recording["qpos"][after] * weight
     ends = {key: int(np.searchsorted(before, frame)) for key, frame in recording["ends"].items()}
-    steps = {key: recording[key][before] for key in ("stage", "fraction", "success")}
+    steps = {key: recording[key][before] for key in ("stage", "fraction", "success", "touched")}
     return {key: recording[key] for key in ("env", "geoms", "ok", "bystander")} | {"qpos": qpos, "ends": ends, **steps}

@@ -68,7 +68,7 @@ DEVELOPMENT_TASKS = {
             Stage(("Lift the ring off the peg",), lambda w: w.success,
                   lambda w: max(w.target[2] - w.object[2], 0), hold=held),
         ),
-        ("open", "drop", "stop2"), "recover", carry=2, pause=2,
+        ("open", "stop2", "stop_mid"), "recover", carry=2, pause=2,
     ),
     "pick-out-of-hole": Task(
         ("Take the red puck out of the hole and bring it to the blue marker",),

@@ -81,9 +81,13 @@ def draw_look(model, rng: np.random.Generator, far_side: bool = True) -> dict:
 
 
 def render(
-    env, positions: np.ndarray, look: dict, size: int, shadows: bool, bystander: dict | None = None
-) -> Iterator[np.ndarray]:
-    """Yield one image (size, size, 3), uint8, per row of joint positions; `bystander`: see `bystander_geom`."""
+    env, positions: np.ndarray, look: dict, size: int, shadows: bool, bystander: dict | None, body: str | None
+) -> Iterator[tuple[np.ndarray, dict[str, list[float]]]]:
+    """Yield per row of joint positions one image (size, size, 3), uint8, and where hand and object are in it.
+
+    A place is (x, y) as shares of the picture from its upper left corner; `object` is that of a MuJoCo body, or without
+    one that of the bystander (see `bystander_geom`), `hand` half-way between the finger pads.
+    """
     model, data = env.model, env.data
     model.vis.quality.shadowsize, model.vis.quality.offsamples = (1024 if shadows else 64), 4
     model.light_castshadow[:] = 0
@@ -102,13 +106,28 @@ def render(
             renderer.scene.ngeom += 1
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(shadows)
-        yield renderer.render()
+        pads = (data.body("leftpad").xpos + data.body("rightpad").xpos) / 2
+        place = data.body(body).xpos if body else bystander["pos"]
+        places = {"hand": project(renderer.scene, pads), "object": project(renderer.scene, place)}
+        yield renderer.render(), places
     renderer.close()
 
 
-def write_video(path: Path, frames: Iterator[np.ndarray], size: int, crf: int) -> str:
+def project(scene, point: np.ndarray) -> list[float]:
+    """Return where a point of the world appears in the picture of a scene: (x, y), shares from the upper left."""
+    eyes = scene.camera  # one to the left of the middle, one to the right; a mono picture is taken from between them
+    position = (np.array(eyes[0].pos) + np.array(eyes[1].pos)) / 2
+    forward, up = np.array(eyes[0].forward), np.array(eyes[0].up)
+    offset = point - position
+    scale = eyes[0].frustum_near / float(offset @ forward)
+    half = (eyes[0].frustum_top - eyes[0].frustum_bottom) / 2  # of a square picture
+    x, y = float(offset @ np.cross(forward, up)) * scale, float(offset @ up) * scale
+    return [round(0.5 + x / (2 * half), 4), round(0.5 - y / (2 * half), 4)]
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], size: int, crf: int) -> str:
     """Encode H.264, complete or not at all; returns the first 16 digits of the SHA-256 of the raw frames."""
-    partial = path.with_name(f".{path.stem}.partial.mp4")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
     digest = hashlib.sha256()
     options = {"crf": str(crf), "preset": "medium", "g": "25", "threads": "1"}
     with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:

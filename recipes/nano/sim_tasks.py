@@ -184,7 +184,7 @@ TRAINING_TASKS = {
             actuate(("Put the {colour} lid on the box", "Place the lid over the box",
                      "Carry the lid to the box and cover it"), 0.08, hold=lambda w: length(w.tcp - w.object) < 0.06),
         ),
-        ("open", "drop", "stop_mid"), "recover", carry=2, settle=10,
+        ("open", "drop"), "recover", carry=2, settle=10,
         colours=colours_but("green"),
     ),
     "button-press-topdown": Task(

@@ -106,8 +106,11 @@ def main() -> None:
         if not arguments.dry:
             folder.mkdir(parents=True, exist_ok=True)
             labels.mkdir(parents=True, exist_ok=True)
-            frames = render(recording["env"], recording["qpos"], look, size, not plain, bystander)
+            body = None if kind == "decoy" else TASKS[name].body
+            pictures = list(render(recording["env"], recording["qpos"], look, size, not plain, bystander, body))
+            frames = [image for image, _ in pictures]
             record["frames_sha256_16"] = write_video(folder / f"{file}.mp4", frames, size, crf)
+            record |= {f"{each}_xy": [places[each] for _, places in pictures] for each in ("hand", "object")}
             write_atomically(labels / f"{file}.json", json.dumps(record))
         recording["env"].close()
         print(
@@ -190,6 +193,7 @@ def describe(
         "progress": np.minimum((stage + recording["fraction"]) / count, 1.0).round(4).tolist(),
         "stage_index": stage.tolist(),
         "stage_frac": recording["fraction"].round(4).tolist(),
+        "touched": (recording["touched"] & (kind != "decoy")).astype(int).tolist(),
         "env_success": recording["success"].astype(int).tolist(),
         "source": {
             "simulator": f"mujoco {version('mujoco')}",
