@@ -102,8 +102,8 @@ def simulate(
 
     Returns:
         Per-step arrays qpos, stage, fraction, success, actions, hand, tcp, opening, object, lift, moved (of the
-        object), gap (to the fingers), remaining (all metres) and touched; and env, geoms (of the object), target,
-        ends, idle, ok.
+        object), gap (to the fingers), remaining (to the target; all metres) and touched; and env, geoms (of the
+        object), target, ends, idle, ok.
     """
     env, task = make_environment(name), TASKS[name]
     geoms = object_geoms(env.model, task.body)
@@ -132,7 +132,7 @@ def simulate(
                 "lift": world.lift,
                 "moved": length(world.object - world.start),
                 "gap": length(world.tcp - world.object),
-                "remaining": world.remaining,
+                "remaining": length(world.object - world.target),  # Meta-World's own is 0 in some tasks
                 "touched": world.free_run == 0,
             }
         )
