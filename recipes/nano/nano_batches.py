@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,14 @@ class FrameTruth:
         task_tokens: Tokens of its task.
         progress: Percent.
         held: 1, 0 or nan, see `scenes.Episode`.
+        hand, thing: Places in the picture as the model sees it, (x, y); nan where unknown or out of sight.
     """
 
     task_tokens: list[int]
     progress: float
     held: float
+    hand: tuple[float, float] = (math.nan, math.nan)
+    thing: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,30 @@ def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tu
             stages=tuple(stage["description"] for stage in record["stages"]),
             stage_index=stage_index,
             progress=100.0 * np.array(record["progress"]),
-            held=held_by_stage(record["task"], stage_index),
+            held=held_by_contact(record, stage_index),
+            hand=places(record, "hand_xy"),
+            thing=places(record, "object_xy"),
         )
         (watch if held_out_every and number % held_out_every == held_out_every - 1 else train).append(episode)
     return train, watch
 
 
-def held_by_stage(task: str, stage_index: np.ndarray) -> np.ndarray:
-    """Return whether the gripper holds the object, told from the stage: nan while it grasps, lets go or is done."""
-    carry, count = TASKS[task].carry, len(TASKS[task].stages)
+def held_by_contact(record: dict, stage_index: np.ndarray) -> np.ndarray:
+    """Return whether the gripper holds the object; for clips that do not say so told from the stage, nan in between."""
+    carry, count = TASKS[record["task"]].carry, len(record["stages"])
     if carry is None:
         return np.full(len(stage_index), np.nan)
-    last = count - 1 if TASKS[task].release else count
+    if "touched" in record:
+        return np.where((stage_index >= carry - 1) & (stage_index < carry), np.nan, np.array(record["touched"], float))
+    last = count - 1 if TASKS[record["task"]].release else count
     held = np.where(stage_index < carry - 1, 0.0, np.nan)
     held[(stage_index >= carry) & (stage_index < last)] = 1.0
     return held
+
+
+def places(record: dict, key: str) -> np.ndarray:
+    """Return a clip's places of hand or object, shape (T, 2); nan where it does not name them."""
+    return np.array(record[key]) if key in record else np.full((record["n_frames"], 2), np.nan)
 
 
 def corpus(episodes: Sequence[Episode], rng: np.random.Generator) -> Iterator[str]:
@@ -124,10 +136,11 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
         blank = rng.random() < options.blank_share
         if blank:
             pixels.append(blank_images(len(used), episode.frames.shape[1], rng))
-            truths += [replace(truth, progress=0.0, held=0.0) for truth in frame_truths(model, episode, used)]
+            truths += [FrameTruth(model.tokenizer(episode.task)["input_ids"], 0.0, 0.0)] * len(used)
         else:
-            pixels.append(vary(episode.frames[used], options, rng, draw_mirrored(episode, options, rng)))
-            truths += frame_truths(model, episode, used)
+            view = draw_view(episode, options, rng)
+            pixels.append(view.show(episode.frames[used]))
+            truths += frame_truths(model, episode, used, view)
         for window in chosen:
             places.append([position[index] for index in window])
             if blank:
@@ -148,16 +161,26 @@ def draw_frames(model: ProgressModel, pools: Pools, count: int, options, rng: np
     for _ in range(count // 2):
         episode = pools.draw(options.simulated_share, rng)
         indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
-        pixels.append(vary(episode.frames[indices], options, rng, draw_mirrored(episode, options, rng)))
-        truths += frame_truths(model, episode, indices)
+        view = draw_view(episode, options, rng)
+        pixels.append(view.show(episode.frames[indices]))
+        truths += frame_truths(model, episode, indices, view)
     features = encode(model, torch.cat(pixels))
     return [(f.embedding, truth) for f, truth in zip(features, truths, strict=True)]
 
 
-def frame_truths(model: ProgressModel, episode: Episode, indices: Sequence[int]) -> list[FrameTruth]:
-    """Return what is known of each frame."""
+def frame_truths(model: ProgressModel, episode: Episode, indices: Sequence[int], view: View) -> list[FrameTruth]:
+    """Return what is known of each frame as a view shows it."""
     tokens = model.tokenizer(episode.task)["input_ids"]
-    return [FrameTruth(tokens, float(episode.progress[index]), float(episode.held[index])) for index in indices]
+    return [
+        FrameTruth(
+            tokens,
+            float(episode.progress[index]),
+            float(episode.held[index]),
+            view.place(*episode.hand[index]),
+            view.place(*episode.thing[index]),
+        )
+        for index in indices
+    ]
 
 
 def ask(episode: Episode, frame: int, pools: Pools, options, rng: np.random.Generator) -> tuple[str, str]:
@@ -187,32 +210,53 @@ def draw_window(num_frames: int, size: int, options, rng: np.random.Generator) -
     return [int(index) for index in np.clip(t + sign * offsets, 0, num_frames - 1)]
 
 
-def vary(frames: np.ndarray, options, rng: np.random.Generator, mirrored: bool) -> torch.Tensor:
-    """Return frames with brightness, contrast, tint and framing varied, alike for all of them.
+@dataclass(frozen=True)
+class View:
+    """How an episode's pictures are changed, alike for all of them.
 
     Args:
-        frames: RGB uint8, shape (T, side, side, 3).
-
-    Returns:
-        Float tensor in [0, 255], shape (T, 3, side, side).
+        mirrored: Left and right exchanged, before the rest.
+        left, top, size: The part that is shown, in shares of the side; it may reach beyond the edge, which is repeated.
+        gain: Contrast per channel.
+        shift: Brightness added, of 255.
     """
-    images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
-    side = images.shape[-1]
-    if mirrored:
-        images = images.flip(-1)
-    if rng.random() < options.zoomed_share:
-        crop = round(side * rng.uniform(options.least_crop, 1.0))
-        top, left = (int(rng.integers(0, side - crop + 1)) for _ in range(2))
-        images = images[..., top : top + crop, left : left + crop]
-        images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False)
-    else:
-        dy, dx = (int(shift) for shift in rng.integers(-4, 5, 2))
-        images = torch.nn.functional.pad(images, (4, 4, 4, 4), mode="replicate")
-        images = images[..., 4 + dy : 4 + dy + side, 4 + dx : 4 + dx + side]
+
+    mirrored: bool
+    left: float
+    top: float
+    size: float
+    gain: tuple[float, float, float]
+    shift: float
+
+    def show(self, frames: np.ndarray) -> torch.Tensor:
+        """Return RGB uint8 frames, shape (T, side, side, 3), as floats in [0, 255], shape (T, 3, side, side)."""
+        images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+        side, margin = images.shape[-1], 4
+        if self.mirrored:
+            images = images.flip(-1)
+        images = torch.nn.functional.pad(images, (margin,) * 4, mode="replicate")
+        left, top, size = (round(share * side) for share in (self.left, self.top, self.size))
+        images = images[..., top + margin : top + margin + size, left + margin : left + margin + size]
+        if size != side:
+            images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", align_corners=False)
+        gain = torch.tensor(self.gain).view(3, 1, 1)
+        return ((images - 128) * gain + 128 + self.shift).clamp_(0, 255)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a place of the picture is in the view; nan where it is out of sight."""
+        x = 1.0 - x if self.mirrored else x
+        x, y = (x - self.left) / self.size, (y - self.top) / self.size
+        return (float(x), float(y)) if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 else (math.nan, math.nan)
+
+
+def draw_view(episode: Episode, options, rng: np.random.Generator) -> View:
+    """Draw how an episode is shown: mirrored or not, a part enlarged or all of it a few pixels off, other light."""
+    side = episode.frames.shape[1]
+    mirrored = draw_mirrored(episode, options, rng)
+    size = rng.uniform(options.least_crop, 1.0) if rng.random() < options.zoomed_share else 1.0
+    left, top = rng.uniform(0.0, 1.0 - size, 2) if size < 1.0 else rng.integers(-4, 5, 2) / side
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
-    shift = rng.uniform(-18, 18)
-    gain = torch.tensor(gain, dtype=torch.float32).view(3, 1, 1)
-    return ((images - 128) * gain + 128 + shift).clamp_(0, 255)
+    return View(mirrored, float(left), float(top), float(size), tuple(gain.tolist()), float(rng.uniform(-18, 18)))
 
 
 def blank_images(count: int, side: int, rng: np.random.Generator) -> torch.Tensor:

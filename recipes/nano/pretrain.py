@@ -145,7 +145,7 @@ def train_vision(
         if (step + 1) % 10 == 0:
             minutes = round((time.monotonic() - started) / 60, 2)
             log.append({"phase": "vision", "step": step + 1, "minutes": minutes, "probe_loss": round(loss.item(), 4)})
-            bar.set_postfix(probe_loss=f"{np.mean([row.get('probe_loss', np.nan) for row in log[-10:]]):.3f}")
+            bar.set_postfix(probe_loss=f"{np.nanmean([row.get('probe_loss', np.nan) for row in log[-10:]]):.3f}")
         if watched.simulated and ((step + 1) % 250 == 0 or step + 1 == options.steps):
             minutes = round((time.monotonic() - started) / 60, 2)
             log.append(

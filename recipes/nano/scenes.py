@@ -46,6 +46,8 @@ class Episode:
         stage_index: Current stage per frame, shape (T,); `len(stages)` means done.
         progress: Percent per frame, shape (T,).
         held: 1 where the gripper holds the object, 0 where it does not, nan where nobody knows, shape (T,).
+        hand, thing: Where gripper and object are in the picture, (x, y) as shares from the upper left, nan where nobody
+            knows, shape (T, 2).
     """
 
     frames: np.ndarray
@@ -54,6 +56,8 @@ class Episode:
     stage_index: np.ndarray
     progress: np.ndarray
     held: np.ndarray
+    hand: np.ndarray
+    thing: np.ndarray
 
 
 def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
@@ -69,7 +73,9 @@ def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
     painter = _Painter(rng, size, COLOURS[colour], COLOURS[goal_colour], names["o"].split()[1], names["g"].split()[1])
     frames = np.stack([painter.paint(state) for state in states])
     progress = 100.0 * np.minimum((stage_index + fraction) / len(stages), 1.0)
-    return Episode(frames, task, stages, stage_index, progress, held)
+    hand = np.array([painter.place(state[0], state[1]) for state in states])
+    thing = np.array([painter.place(state[3], state[4]) for state in states])
+    return Episode(frames, task, stages, stage_index, progress, held, hand, thing)
 
 
 def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
@@ -209,6 +215,11 @@ class _Painter:
         return full * (0.08 + 0.84 * x + self.slant * y * 0.5), self.floor - self.reach * y + self.slant * full * (
             x - 0.5
         )
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point of the scene is in the picture, as shares of its side from the upper left."""
+        px, py = self._pixel(x, y)
+        return px / (self.size * self.scale), py / (self.size * self.scale)
 
     def paint(self, state) -> np.ndarray:
         gx, gy, opening, ox, oy, goal_x = state
