@@ -33,11 +33,12 @@ def test_drawn_episodes_repeat_for_a_seed():
 
 
 def test_fast_preprocessing_is_the_image_processors(nano):
-    from pretrain import image_side, preprocess_square
+    from nano_batches import image_side, preprocess_square
 
     side = image_side(nano)
     frames = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    ours, theirs = preprocess_square(nano, frames), nano.preprocess(list(frames))
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    ours, theirs = preprocess_square(nano, images), nano.preprocess(list(frames))
     torch.testing.assert_close(ours["pixel_values"], theirs["pixel_values"], rtol=0, atol=1e-6)
     assert torch.equal(ours["image_grid_thw"], theirs["image_grid_thw"])
 
@@ -49,16 +50,152 @@ def test_evaluation_tasks_and_the_demo_are_never_trained_on():
     assert not set(NEVER_TRAIN_ON) & set(TRAINING_TASKS)
 
 
-def test_windows_for_pretraining_stay_inside_and_end_at_their_frame():
-    from omegaconf import OmegaConf
-    from pretrain import draw_window
+def test_every_training_text_has_three_wordings_and_the_colour_of_its_object():
+    from sim_tasks import TRAINING_TASKS
 
-    options = OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml").train
+    for name, task in TRAINING_TASKS.items():
+        groups = [task.texts, *(stage.texts for stage in task.stages)]
+        assert all(len(set(texts)) >= 3 for texts in groups), name
+        assert ("{colour}" in str(groups)) == bool(task.colours), name
+        if "decoy" in task.failures:  # only the colour tells which object is asked for
+            assert all("{colour}" in text for text in task.texts), name
+
+
+def test_grasp_tasks_seldom_show_plain_successes_and_an_early_stop_leaves_some_of_each():
+    from sim_kinds import FAILURES, list_episodes, training_kinds
+    from sim_tasks import TRAINING_TASKS
+
+    for name, task in TRAINING_TASKS.items():
+        kinds = training_kinds(task, 12)
+        assert kinds.count("success") == (6 if task.carry is None else 4)
+        assert all(kind in FAILURES or kind.startswith("stop") for kind in task.failures), name
+    assert {*TRAINING_TASKS["push"].failures} <= {*training_kinds(TRAINING_TASKS["push"], 24)}
+    names = ["push", "door-open"]
+    listed = list(list_episodes("training", names, 8, 24))
+    assert len({(name, file) for name, file, _ in listed}) == 8 + 24
+    assert [name for name, _, _ in listed[:16]] == ["push"] * 12 + ["door-open"] * 4
+
+
+@pytest.mark.parametrize("chosen_set", ["development", "evaluation"])
+def test_every_held_out_family_is_judged_on_successes_setbacks_and_failures(chosen_set):
+    from sim_kinds import list_episodes
+    from sim_tasks import NEVER_TRAIN_ON, TASK_SETS
+
+    assert set(TASK_SETS[chosen_set]) <= set(NEVER_TRAIN_ON)
+    for task in TASK_SETS[chosen_set]:
+        files = [file for _, file, _ in list_episodes(chosen_set, [task], 0, 0)]
+        assert {"demo", "success_1", "success_2", "success_3", "pause", "recovery"} <= set(files)
+        assert sum(file.startswith("failure_") for file in files) == 3
+
+
+def test_progress_depends_on_the_state_and_not_on_what_went_before():
+    from types import SimpleNamespace
+
+    from sim_stages import Stage, StageTracker
+
+    stages = (
+        Stage(("near",), lambda w: w.gap < 0.1, lambda w: w.gap, 0.1),
+        Stage(("hold",), lambda w: w.done, lambda w: 1.0, hold=lambda w: w.gap < 0.2),
+    )
+    tracker = StageTracker(stages)
+    gaps = [1.1, 0.6, 0.05, *[0.6] * StageTracker.PATIENCE]  # approaches, holds, loses it
+    seen = [tracker.step(SimpleNamespace(gap=gap, done=False), i) for i, gap in enumerate(gaps)]
+    assert seen[0] == (0, 0.0) and seen[2][0] == 1
+    assert seen[1] == seen[-1] == (0, pytest.approx(0.5))
+
+
+def test_a_failed_episode_is_kept_only_if_it_shows_what_its_kind_promises():
+    from sim_kinds import is_wanted
+    from sim_tasks import TASKS
+
+    def recording(stage, touched, lift, gap, moved, remaining):
+        return {
+            "ok": False, "success": np.zeros(20, bool), "stage": np.array([0] * 5 + [stage[0]] * 5 + [stage[1]] * 10),
+            "fraction": np.zeros(20), "touched": np.array([False] * 5 + [touched[0]] * 5 + [touched[1]] * 10),
+            "lift": np.full(20, lift), "gap": np.full(20, gap), "moved": np.full(20, moved),
+            "remaining": np.full(20, remaining),
+        }  # fmt: skip
+
+    task = TASKS["shelf-place"]  # carried from stage 3 on
+    dropped = recording((3, 0), (True, False), 0.2, 0.3, 0.2, 0.4)
+    missed = recording((0, 0), (False, False), 0.0, 0.3, 0.0, 0.4)
+    stalled = recording((3, 3), (True, True), 0.2, 0.0, 0.2, 0.4)
+    wanted = {
+        kind: [is_wanted(r, kind, task) for r in (dropped, missed, stalled)] for kind in ("drop", "beside", "stop3")
+    }
+    assert wanted["drop"] == [True, False, False]
+    assert wanted["beside"] == [False, True, False]
+    assert wanted["stop3"] == [False, True, True]  # a stop before the grasp promises nothing about the object
+    assert not is_wanted(dropped | {"remaining": np.full(20, 0.05)}, "drop", task)  # it fell onto the target
+    assert not is_wanted(stalled | {"success": np.ones(20, bool)}, "stop3", task)
+
+
+def training_options():
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml").train
+
+
+def test_windows_for_pretraining_stay_inside_and_end_at_their_frame():
+    from nano_batches import draw_window
+
+    options = training_options()
     rng = np.random.default_rng(0)
-    windows = [draw_window(30, options, rng) for _ in range(300)]
-    assert all(0 <= index < 30 for window in windows for index in window)
-    assert {len(window) for window in windows} == {1, 8}
+    for size in (1, 4, 8, 16):
+        windows = [draw_window(30, size, options, rng) for _ in range(100)]
+        assert all(0 <= index < 30 for window in windows for index in window)
+        assert {len(window) for window in windows} == {size}
     assert any(window[0] > window[-1] for window in windows)  # reversed ones are there
+
+
+def test_a_rewinding_window_goes_past_its_frame_and_back():
+    from nano_batches import draw_window
+
+    options = training_options()
+    options.rewind_share, options.pause_share = 1.0, 0.0
+    for seed in range(20):
+        window = draw_window(400, 8, options, np.random.default_rng(seed))
+        steps = np.diff(window)
+        if window[0] > 60 and max(window) < 399 and steps[0] > 0:
+            break
+    last, top = window[-1], int(np.argmax(window))
+    assert window[top] > last and (steps[:top] > 0).all() and (steps[top:] < 0).all()
+
+
+def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
+    from nano_batches import Pools, ask
+    from scenes import draw_episode
+
+    from dataset.prompts import build_absent_completion
+
+    episode, other = (draw_episode(np.random.default_rng(seed), 32) for seed in (1, 2))
+    options = training_options()
+    rng = np.random.default_rng(0)
+    options.wrong_task_share, options.simulated_share = 1.0, 0.0
+    assert ask(episode, 5, Pools([], [other]), options, rng) == (other.task, build_absent_completion())
+    task, answer = ask(episode, 0, Pools([], [episode]), options, rng)  # no other task to be had
+    assert task == episode.task and all(stage in answer for stage in episode.stages)
+
+
+def test_the_fast_patch_embedding_and_loss_are_those_of_transformers(nano):
+    from answer_loss import answer_loss
+    from nano_model import continued_model, embed_patches_by_matmul
+    from omegaconf import OmegaConf
+
+    recipe = OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml")
+    recipe.image_size = 64
+    model = continued_model(nano.base_name, recipe)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    slow = model.encode_frames(frames)
+    embed_patches_by_matmul(model.model)
+    fast = model.encode_frames(frames)
+    for ours, theirs in zip(fast, slow, strict=True):
+        torch.testing.assert_close(ours.embedding, theirs.embedding, rtol=1e-4, atol=1e-5)
+    batch = model.inputs.build([slow, slow[:1]], ["a", "b c"], ["Therefore, 12", "1. Do it"])
+    with torch.no_grad():
+        theirs = model.model(**{**batch}).loss
+        ours = answer_loss(model, batch, decisive_weight=1.0)
+    assert ours.mean == pytest.approx(theirs.item(), rel=1e-5) and ours.weighted.item() == pytest.approx(ours.mean)
 
 
 @pytest.mark.parametrize(("success", "ends"), [(True, [3, 6, 9]), (False, [3, 11])])

@@ -30,6 +30,7 @@ RELEASE = (
     "Open the gripper and back off",
 )
 PUSH = ("Push the {o} to the {g}", "Slide the {o} along to the {g}", "Shove the {o} over to the {g}")
+CARRYING = ("lift", "carry", "lower")  # phases in which the object is in the gripper
 PLACE_TASKS = ("Pick up the {o} and place it on the {g}", "Put the {o} on the {g}", "Move the {o} onto the {g}")
 PUSH_TASKS = ("Push the {o} to the {g}", "Slide the {o} over to the {g}")
 
@@ -44,6 +45,9 @@ class Episode:
         stages: Texts of all stages in order.
         stage_index: Current stage per frame, shape (T,); `len(stages)` means done.
         progress: Percent per frame, shape (T,).
+        held: 1 where the gripper holds the object, 0 where it does not, nan where nobody knows, shape (T,).
+        hand, thing: Where gripper and object are in the picture, (x, y) as shares from the upper left, nan where nobody
+            knows, shape (T, 2).
     """
 
     frames: np.ndarray
@@ -51,6 +55,9 @@ class Episode:
     stages: tuple[str, ...]
     stage_index: np.ndarray
     progress: np.ndarray
+    held: np.ndarray
+    hand: np.ndarray
+    thing: np.ndarray
 
 
 def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
@@ -59,18 +66,20 @@ def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
     names = {"o": f"{colour} {rng.choice(OBJECTS)}", "g": f"{goal_colour} {rng.choice(GOALS)}"}
     pushing = rng.random() < 0.3
     kind = rng.choice(["success", "pause", "open", "drop", "stop"], p=[0.5, 0.1, 0.15, 0.15, 0.1])
-    states, stage_index, fraction, count = _simulate(rng, pushing, str(kind))
+    states, stage_index, fraction, held, count = _simulate(rng, pushing, str(kind))
     texts = (REACH, PUSH, RELEASE) if pushing else (REACH, GRASP, LIFT, CARRY, LOWER, RELEASE)[:count]
     stages = tuple(str(rng.choice(variants)).format(**names) for variants in texts)
     task = str(rng.choice(PUSH_TASKS if pushing else PLACE_TASKS)).format(**names)
     painter = _Painter(rng, size, COLOURS[colour], COLOURS[goal_colour], names["o"].split()[1], names["g"].split()[1])
     frames = np.stack([painter.paint(state) for state in states])
     progress = 100.0 * np.minimum((stage_index + fraction) / len(stages), 1.0)
-    return Episode(frames, task, stages, stage_index, progress)
+    hand = np.array([painter.place(state[0], state[1]) for state in states])
+    thing = np.array([painter.place(state[3], state[4]) for state in states])
+    return Episode(frames, task, stages, stage_index, progress, held, hand, thing)
 
 
 def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
-    """Play a scripted motion. Returns states [(gripper x, y, opening, object x, y, goal x)], stage, fraction, stages.
+    """Play a scripted motion. Returns [(gripper x, y, opening, object x, y, goal x)], stage, fraction, held, stages.
 
     Coordinates in [0, 1], y upward; the table top is y = 0.
     """
@@ -85,7 +94,7 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
     grasping = kind != "open"
     dropped = stopped = False
     pause_left = int(rng.integers(8, 20))
-    states, stages, fractions = [], [], []
+    states, stages, fractions, holds = [], [], [], []
     stage, start_distance = 0, None
     speed = rng.uniform(0.02, 0.05)
     tail = int(rng.integers(6, 14))
@@ -130,6 +139,8 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
         states.append((*gripper, opening, *obj, goal_x))
         stages.append(true_stage)
         fractions.append(fraction)
+        unclear = grasping and (phase == "grasp" or (phase == "done" and count < 6))  # closing, or never let go
+        holds.append(np.nan if unclear and not pushing else float(grasping and not dropped and phase in CARRYING))
         if stage == count:
             tail -= 1
             if tail <= 0:
@@ -155,7 +166,7 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
         if closing == 1.0:
             wanted = 1.0
         opening += float(np.clip(wanted - opening, -0.2, 0.2))
-        attached = grasping and not dropped and phase in ("lift", "carry", "lower")
+        attached = grasping and not dropped and phase in CARRYING
         if attached:
             obj = gripper.copy()
         elif dropped or phase == "leave":
@@ -173,7 +184,7 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
                 stage = min(stage, count - 1)
                 if stage == count - 1 and finished:
                     stopped, pause_left = True, min(pause_left, 10)
-    return states, np.array(stages), np.array(fractions), count
+    return states, np.array(stages), np.array(fractions), np.array(holds), count
 
 
 class _Painter:
@@ -204,6 +215,11 @@ class _Painter:
         return full * (0.08 + 0.84 * x + self.slant * y * 0.5), self.floor - self.reach * y + self.slant * full * (
             x - 0.5
         )
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point of the scene is in the picture, as shares of its side from the upper left."""
+        px, py = self._pixel(x, y)
+        return px / (self.size * self.scale), py / (self.size * self.scale)
 
     def paint(self, state) -> np.ndarray:
         gx, gy, opening, ox, oy, goal_x = state

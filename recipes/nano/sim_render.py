@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +28,29 @@ VIEWS = {
 LOOK_AT = (0.0, 0.68, 0.13)
 
 
+def paint(model, geoms: Iterable[int], colour: Sequence[float], rng: np.random.Generator) -> None:
+    """Give the visible geoms a plain colour (red, green, blue, each in [0, 1]), in place, varied a little."""
+    shade = np.clip(np.array(colour) * rng.uniform(0.85, 1.1) + rng.uniform(-0.03, 0.03, 3), 0, 1)
+    for geom in geoms:
+        if model.geom_group[geom] < 3:  # the others are only there for contacts
+            model.geom_matid[geom] = -1
+            model.geom_rgba[geom] = [*shade, 1.0]
+
+
+def bystander_geom(model, geoms: Iterable[int], place: np.ndarray, colour: Sequence[float]) -> dict:
+    """Return arguments of `mjv_initGeom` for a look-alike of a one-piece object that lies somewhere else."""
+    geom = next(geom for geom in geoms if model.geom_group[geom] < 3)
+    size = model.geom_size[geom].copy()
+    if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        size[1:] = size[0], size[1]  # drawn geoms have two radii
+    rgba = np.array([*colour, 1.0], np.float32)
+    return {"type": model.geom_type[geom], "size": size, "pos": place, "mat": np.eye(3).ravel(), "rgba": rgba}
+
+
 def draw_look(model, rng: np.random.Generator, far_side: bool = True) -> dict:
     """Vary colours and lights of the scene in place, and draw a camera; returns the camera.
 
-    The objects of a task change little, because the texts name their colours.
+    Objects change little here, because the texts name their colours.
 
     Args:
         model: MuJoCo model, changed in place.
@@ -61,8 +80,14 @@ def draw_look(model, rng: np.random.Generator, far_side: bool = True) -> dict:
     }
 
 
-def render(env, positions: np.ndarray, look: dict, size: int, shadows: bool) -> Iterator[np.ndarray]:
-    """Yield one image (size, size, 3), uint8, per row of joint positions."""
+def render(
+    env, positions: np.ndarray, look: dict, size: int, shadows: bool, bystander: dict | None, body: str | None
+) -> Iterator[tuple[np.ndarray, dict[str, list[float]]]]:
+    """Yield per row of joint positions one image (size, size, 3), uint8, and where hand and object are in it.
+
+    A place is (x, y) as shares of the picture from its upper left corner; `object` is that of a MuJoCo body, or without
+    one that of the bystander (see `bystander_geom`), `hand` half-way between the finger pads.
+    """
     model, data = env.model, env.data
     model.vis.quality.shadowsize, model.vis.quality.offsamples = (1024 if shadows else 64), 4
     model.light_castshadow[:] = 0
@@ -76,15 +101,33 @@ def render(env, positions: np.ndarray, look: dict, size: int, shadows: bool) -> 
         data.qpos[:] = qpos
         mujoco.mj_forward(model, data)
         renderer.update_scene(data, camera=camera)
+        if bystander:
+            mujoco.mjv_initGeom(renderer.scene.geoms[renderer.scene.ngeom], **bystander)
+            renderer.scene.ngeom += 1
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(shadows)
-        yield renderer.render()
+        pads = (data.body("leftpad").xpos + data.body("rightpad").xpos) / 2
+        place = data.body(body).xpos if body else bystander["pos"]
+        places = {"hand": project(renderer.scene, pads), "object": project(renderer.scene, place)}
+        yield renderer.render(), places
     renderer.close()
 
 
-def write_video(path: Path, frames: Iterator[np.ndarray], size: int, crf: int) -> str:
+def project(scene, point: np.ndarray) -> list[float]:
+    """Return where a point of the world appears in the picture of a scene: (x, y), shares from the upper left."""
+    eyes = scene.camera  # one to the left of the middle, one to the right; a mono picture is taken from between them
+    position = (np.array(eyes[0].pos) + np.array(eyes[1].pos)) / 2
+    forward, up = np.array(eyes[0].forward), np.array(eyes[0].up)
+    offset = point - position
+    scale = eyes[0].frustum_near / float(offset @ forward)
+    half = (eyes[0].frustum_top - eyes[0].frustum_bottom) / 2  # of a square picture
+    x, y = float(offset @ np.cross(forward, up)) * scale, float(offset @ up) * scale
+    return [round(0.5 + x / (2 * half), 4), round(0.5 - y / (2 * half), 4)]
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], size: int, crf: int) -> str:
     """Encode H.264, complete or not at all; returns the first 16 digits of the SHA-256 of the raw frames."""
-    partial = path.with_name(f".{path.stem}.partial.mp4")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
     digest = hashlib.sha256()
     options = {"crf": str(crf), "preset": "medium", "g": "25", "threads": "1"}
     with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:

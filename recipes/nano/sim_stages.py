@@ -13,12 +13,16 @@ import numpy as np
 
 # Stages whose fingers left the object for this many control steps have lost it.
 LOST_AFTER = 4
-FAILURES = {
-    "open": "the gripper never closes; the arm goes through the motion with an empty hand",
-    "drop": "the object is dropped on the way",
-    "miss": "the arm misses the object because of a sideways offset",
-    "stop": "the arm stops part-way and never finishes",
-}
+COLOURS = {
+    "red": (0.80, 0.10, 0.10), "green": (0.10, 0.60, 0.20), "blue": (0.10, 0.25, 0.85), "yellow": (0.95, 0.80, 0.10),
+    "orange": (0.95, 0.45, 0.05), "purple": (0.50, 0.15, 0.65), "white": (0.95, 0.95, 0.95),
+    "black": (0.08, 0.08, 0.08), "brown": (0.40, 0.22, 0.10), "pink": (0.95, 0.50, 0.70), "grey": (0.50, 0.50, 0.50),
+}  # fmt: skip
+
+
+def colours_but(*names: str) -> tuple[str, ...]:
+    """Return the names of `COLOURS` without those that something else in the scene has."""
+    return tuple(colour for colour in COLOURS if colour not in names)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Task:
         texts: Wordings of the instruction; the first is the canonical one.
         body: MuJoCo body whose geoms are the object (for finger contacts).
         stages: In order.
-        failures: Kinds of failed episodes: keys of `FAILURES`, "stopN" (stops in stage N) or "stop_mid" (in the last).
+        failures: Kinds of failed episodes: keys of `sim_kinds.FAILURES`, "stopN" (stops in stage N) or "stop_mid" (in
+            the last).
         setback: "retreat" (the arm backs off and returns), "recover" (drops the object and grasps it again)
             or "pause", where the scripted expert does not find its way back.
         carry: First stage in which the object is held; None for tasks without a grasp.
@@ -56,6 +61,8 @@ class Task:
         faces_robot: Whether the object hides what happens from a camera on the far side of the table.
         release: How the arm leaves when the expert is done: "up", "back", "open" or None.
         settle: Control steps the expert keeps running after success, before the release.
+        drags: Whether the object is moved along the table; an arm that lost it rises before it goes on.
+        colours: Keys of `COLOURS` that the object may have, "{colour}" in the texts; empty: it keeps its own.
     """
 
     texts: Sequence[str]
@@ -68,6 +75,8 @@ class Task:
     faces_robot: bool = False
     release: str | None = None
     settle: int = 0
+    drags: bool = False
+    colours: Sequence[str] = ()
 
 
 def length(vector) -> float:
@@ -172,3 +181,31 @@ def actuate(texts: Sequence[str], goal: float, stray: float = 0.22, hold: Callab
         goal,
         hold=hold or (lambda world: length(world.hand - world.object) < stray),
     )
+
+
+class StageTracker:
+    """Follow the stages from the simulator's state alone."""
+
+    PATIENCE = 3  # steps a hold condition may be broken
+
+    def __init__(self, stages: tuple[Stage, ...]) -> None:
+        self.stages, self.stage, self.ends, self._entries, self._broken = stages, 0, {}, {}, 0
+
+    def step(self, world, frame: int) -> tuple[int, float]:
+        """Return the current stage (len(stages) = all done) and the fraction of it in [0, 1)."""
+        if self.stage < len(self.stages):
+            hold = self.stages[self.stage].hold
+            self._broken = self._broken + 1 if hold and not hold(world) else 0
+            if self._broken >= self.PATIENCE:
+                self.stage, self.ends, self._broken = 0, {}, 0
+        while self.stage < len(self.stages) and self.stages[self.stage].done(world):
+            self.ends[self.stage] = frame
+            self.stage += 1
+        if self.stage == len(self.stages):
+            return self.stage, 0.0
+        current = self.stages[self.stage]
+        distance = current.distance(world)
+        # The first entry counts after a fall-back too: what looks the same gets the same number.
+        entry = self._entries.setdefault(self.stage, distance)
+        span = entry - current.goal
+        return self.stage, float(np.clip((entry - distance) / span, 0, 0.99)) if span > 1e-6 else 0.0

@@ -6,69 +6,65 @@ button. Thresholds of the last stages are those of Meta-World's own success. All
 
 from __future__ import annotations
 
-import numpy as np
-from sim_stages import Stage, Task, actuate, approach, close_in, grasp, held, length, let_go, lift, planar, reach
+from sim_held_out import DEMO_TASKS, DEVELOPMENT_TASKS, EVALUATION_TASKS
+from sim_stages import (
+    Stage,
+    Task,
+    actuate,
+    approach,
+    close_in,
+    colours_but,
+    grasp,
+    held,
+    length,
+    let_go,
+    lift,
+    planar,
+    reach,
+)
 
-
-def hole_gap(world) -> float:
-    """Return how far the head of the peg is from the axis of the hole."""
-    return length((world.site("pegHead") - world.site("hole"))[1:])
-
-
-def nail_gap(world) -> float:
-    """Return how far the hammer's head is from the nail, ignoring the direction of the stroke."""
-    return length((world.object + np.array([0.16, 0.06, 0]) - world.env.nail_init_pos)[[0, 2]])
-
-
-def nail_depth(world) -> float:
-    """Return how deep the nail is in, in metres."""
-    return world.joint("NailSlideJoint")
-
-
-def ring_gap(world) -> float:
-    """Return the planar distance from the ring's centre to the peg."""
-    return planar(world.site("RoundNut"), world.target)
-
-
-GRASP_FAILURES = ("open", "drop", "stop_mid")
+GRASP_FAILURES = ("open", "drop", "beside", "stop_mid", "astray")
+CARRY_FAILURES = ("open", "drop", "beside", "stop3", "astray")
 
 TRAINING_TASKS = {
     "shelf-place": Task(
-        ("Pick up the blue block and place it on the shelf", "Put the blue block onto the shelf",
-         "Take the blue block from the table and store it in the shelf"),
+        ("Pick up the {colour} block and place it on the shelf", "Put the {colour} block onto the shelf",
+         "Take the {colour} block from the table and store it in the shelf"),
         "obj",
         (
-            reach("blue block"),
-            grasp("blue block"),
-            lift(("Lift the blue block to the height of the shelf", "Raise the blue block level with the shelf",
-                  "Bring the blue block up to the shelf"), 0.24),
-            Stage(("Push the blue block into the shelf", "Move the blue block onto the shelf",
-                   "Slide the blue block over the shelf board"),
+            reach("{colour} block"),
+            grasp("{colour} block"),
+            lift(("Lift the {colour} block to the height of the shelf", "Raise the {colour} block level with the shelf",
+                  "Bring the {colour} block up to the shelf"), 0.24),
+            Stage(("Push the {colour} block into the shelf", "Move the {colour} block onto the shelf",
+                   "Slide the {colour} block over the shelf board"),
                   lambda w: length(w.object - w.target) < 0.06, lambda w: length(w.object - w.target), 0.06, held),
-            let_go("blue block"),
+            let_go("{colour} block"),
         ),
-        ("drop", "stop3", "open"), carry=3, pause=3, release="back", settle=12, faces_robot=True,
+        (*CARRY_FAILURES, "decoy"), "recover", carry=3, pause=3, release="back", settle=12, faces_robot=True,
+        colours=colours_but("green"),
     ),
     "bin-picking": Task(
-        ("Move the green cube from the red bin into the blue bin", "Transfer the green cube to the blue bin",
-         "Take the green cube out of the red bin and put it in the blue one"),
+        ("Move the {colour} cube from the red bin into the blue bin", "Transfer the {colour} cube to the blue bin",
+         "Take the {colour} cube out of the red bin and put it in the blue one"),
         "obj",
         (
-            reach("green cube"),
-            grasp("green cube"),
-            lift(("Lift the green cube out of the red bin", "Raise the green cube above the red bin",
-                  "Take the green cube up from the bin"), 0.08),
-            Stage(("Carry the green cube above the blue bin", "Move the green cube over to the blue bin",
-                   "Bring the green cube over the blue bin"),
+            reach("{colour} cube"),
+            grasp("{colour} cube"),
+            lift(("Lift the {colour} cube out of the red bin", "Raise the {colour} cube above the red bin",
+                  "Take the {colour} cube up from the bin"), 0.08),
+            Stage(("Carry the {colour} cube above the blue bin", "Move the {colour} cube over to the blue bin",
+                   "Bring the {colour} cube over the blue bin"),
                   lambda w: planar(w.object, w.target) < 0.06, lambda w: planar(w.object, w.target), 0.06, held),
-            Stage(("Lower the green cube into the blue bin", "Set the green cube down in the blue bin",
-                   "Put the green cube in the blue bin"),
+            Stage(("Lower the {colour} cube into the blue bin", "Set the {colour} cube down in the blue bin",
+                   "Put the {colour} cube in the blue bin"),
                   lambda w: planar(w.object, w.target) < 0.09 and w.object[2] < 0.05,
                   lambda w: max(w.object[2] - 0.05, 0),
                   hold=lambda w: held(w) or planar(w.object, w.target) < 0.09),
-            let_go("green cube"),
+            let_go("{colour} cube"),
         ),
-        ("stop3", "open", "drop"), setback="pause", carry=3, pause=3, release="up", settle=14,
+        CARRY_FAILURES, "recover", carry=3, pause=3, release="up", settle=14,
+        colours=colours_but("red", "blue"),
     ),
     "drawer-open": Task(
         ("Open the green drawer", "Pull the green drawer out", "Slide the drawer of the green cabinet open"),
@@ -103,85 +99,93 @@ TRAINING_TASKS = {
         faces_robot=True,
     ),
     "sweep-into": Task(
-        ("Push the small brown block into the hole in the table", "Sweep the brown block into the hole",
-         "Drag the little brown block to the hole"),
+        ("Push the small {colour} block into the hole in the table", "Sweep the {colour} block into the hole",
+         "Drag the little {colour} block to the hole"),
         "obj",
         (
-            reach("brown block", (0, 0, 0.01), 0.04),
-            grasp("brown block", 0.6),
-            Stage(("Drag the brown block to the hole", "Sweep the brown block towards the hole",
-                   "Pull the brown block across the table to the hole"),
+            reach("{colour} block", (0, 0, 0.01), 0.04),
+            grasp("{colour} block", 0.6),
+            Stage(("Drag the {colour} block to the hole", "Sweep the {colour} block towards the hole",
+                   "Pull the {colour} block across the table to the hole"),
                   lambda w: length(w.object - w.target) < 0.07, lambda w: length(w.object - w.target), 0.07, held),
-            Stage(("Let go of the brown block at the hole", "Release the brown block into the hole",
+            Stage(("Let go of the {colour} block at the hole", "Release the {colour} block into the hole",
                    "Open the gripper over the hole"),
                   lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.08, lambda w: float(w.free_run < 1)),
         ),
-        ("miss", "stop2", "open"), setback="recover", carry=2, pause=2, release="open", settle=2,
+        ("open", "drop", "beside", "stop2", "astray", "decoy"), "recover", carry=2, pause=2, release="open", settle=2,
+        drags=True, colours=colours_but("blue"),
     ),
     "push": Task(
-        ("Push the dark red puck to the green marker", "Slide the dark red puck over to the green ball",
-         "Move the puck along the table to the green marker"),
+        ("Push the {colour} puck to the green marker", "Slide the {colour} puck over to the green ball",
+         "Move the {colour} puck along the table to the green marker"),
         "obj",
-        (reach("dark red puck"), grasp("dark red puck"),
+        (reach("{colour} puck"), grasp("{colour} puck"),
          actuate(("Push the puck to the green marker", "Slide the puck towards the green marker",
                   "Bring the puck to the green marker along the table"), 0.05, hold=held)),
-        ("open", "stop_mid", "miss"), setback="recover", carry=2,
+        (*GRASP_FAILURES, "decoy"), "recover", carry=2,
+        drags=True, colours=colours_but("green"),
     ),
     "push-back": Task(
-        ("Pull the wooden block back to the green marker", "Drag the brown block towards the green marker",
-         "Move the small brown cube back to the green ball"),
+        ("Pull the {colour} block back to the green marker", "Drag the {colour} block towards the green marker",
+         "Move the small {colour} cube back to the green ball"),
         "obj",
-        (reach("brown block", (0, 0, 0.0), 0.045), grasp("brown block", 0.5),
+        (reach("{colour} block", (0, 0, 0.0), 0.045), grasp("{colour} block", 0.5),
          actuate(("Pull the block back to the green marker", "Drag the block to the green marker",
                   "Slide the block backwards until it is at the marker"), 0.07, hold=held)),
-        ("open", "stop_mid", "miss"), carry=2,
+        ("open", "beside", "stop_mid", "astray", "decoy"), "recover", carry=2,
+        drags=True, colours=colours_but("green"),
     ),
     "coffee-push": Task(
-        ("Push the white mug under the coffee machine", "Slide the mug to the coffee machine",
-         "Put the white cup below the spout of the coffee machine"),
+        ("Push the {colour} mug under the coffee machine", "Slide the mug to the coffee machine",
+         "Put the {colour} cup below the spout of the coffee machine"),
         "obj",
-        (reach("white mug", radius=0.045), grasp("white mug", 0.6),
+        (reach("{colour} mug", radius=0.045), grasp("{colour} mug", 0.6),
          actuate(("Push the mug under the coffee machine", "Slide the mug to the machine",
                   "Move the mug forward to its place in the machine"), 0.07, hold=held)),
-        ("stop_mid", "open", "miss"), setback="recover", carry=2, faces_robot=True,
+        GRASP_FAILURES, "recover", carry=2, faces_robot=True,
+        drags=True, colours=colours_but(),
     ),
     "coffee-pull": Task(
-        ("Pull the white mug away from the coffee machine", "Take the mug out of the coffee machine",
-         "Drag the white cup from the machine to the green marker"),
+        ("Pull the {colour} mug away from the coffee machine", "Take the mug out of the coffee machine",
+         "Drag the {colour} cup from the machine to the green marker"),
         "obj",
-        (reach("white mug", radius=0.045), grasp("white mug", 0.6),
+        (reach("{colour} mug", radius=0.045), grasp("{colour} mug", 0.6),
          actuate(("Pull the mug to the green marker", "Drag the mug away from the machine",
                   "Move the mug back to the marker"), 0.07, hold=held)),
-        ("stop_mid", "open", "miss"), setback="recover", carry=2, faces_robot=True,
+        GRASP_FAILURES, "recover", carry=2, faces_robot=True,
+        drags=True, colours=colours_but("green"),
     ),
     "hand-insert": Task(
-        ("Put the brown block into the square hole of the table", "Insert the small block into the hole",
-         "Drop the brown block through the hole in the table"),
+        ("Put the {colour} block into the square hole of the table", "Insert the small {colour} block into the hole",
+         "Drop the {colour} block through the hole in the table"),
         "obj",
         (
-            reach("brown block"),
-            grasp("brown block", 0.4),
+            reach("{colour} block"),
+            grasp("{colour} block", 0.4),
             Stage(("Carry the block over the hole", "Move the block to the hole", "Bring the block above the hole"),
                   lambda w: planar(w.object, w.target) < 0.06, lambda w: planar(w.object, w.target), 0.06, held),
             actuate(("Lower the block into the hole", "Insert the block into the hole",
                      "Push the block down into the hole"), 0.05, hold=held),
         ),
-        ("open", "drop", "stop2"), setback="recover", carry=2,
+        ("open", "drop", "beside", "stop2", "astray", "decoy"), "recover", carry=2,
+        drags=True, colours=colours_but("blue"),
     ),
     "box-close": Task(
-        ("Put the wooden lid on the box", "Close the box with its lid", "Cover the wooden box with the lid"),
+        ("Put the {colour} lid on the box", "Close the box with its {colour} lid",
+         "Cover the wooden box with the {colour} lid"),
         "top_link",
         (
-            Stage(("Move the gripper to the handle of the lid", "Reach for the lid's handle",
+            Stage(("Move the gripper to the handle of the {colour} lid", "Reach for the lid's handle",
                    "Bring the hand down to the lid"),
                   lambda w: length(w.tcp - w.object) < 0.035, lambda w: length(w.tcp - w.object), 0.035),
-            Stage(("Grasp the lid and lift it", "Pick the lid up", "Raise the lid off the table"),
+            Stage(("Grasp the {colour} lid and lift it", "Pick the lid up", "Raise the lid off the table"),
                   lambda w: w.lift > 0.05, lambda w: max(0.05 - w.lift, 0),
                   hold=lambda w: length(w.tcp - w.object) < 0.06),
-            actuate(("Put the lid on the box", "Place the lid over the box", "Carry the lid to the box and cover it"),
-                    0.08, hold=lambda w: length(w.tcp - w.object) < 0.06),
+            actuate(("Put the {colour} lid on the box", "Place the lid over the box",
+                     "Carry the lid to the box and cover it"), 0.08, hold=lambda w: length(w.tcp - w.object) < 0.06),
         ),
-        GRASP_FAILURES, carry=2, settle=10,
+        ("open", "drop"), "recover", carry=2, settle=10,
+        colours=colours_but("green"),
     ),
     "button-press-topdown": Task(
         ("Press the red button from above", "Push the red button down", "Press down the button on the yellow box"),
@@ -344,30 +348,32 @@ TRAINING_TASKS = {
         ("stop_mid", "miss", "stop0"),
     ),
     "plate-slide": Task(
-        ("Slide the black puck into the goal", "Push the black disc into the net",
-         "Shoot the black puck into the red and white goal"),
+        ("Slide the {colour} puck into the goal", "Push the {colour} disc into the net",
+         "Shoot the {colour} puck into the red and white goal"),
         "puck_channel",
         (
-            approach(("Move the gripper above the near side of the black puck", "Go behind the black disc",
-                      "Position the hand next to the black puck"), (0, -0.055, 0), 0.03),
-            close_in(("Lower the gripper behind the black puck", "Bring the hand down to the black disc",
+            approach(("Move the gripper above the near side of the {colour} puck", "Go behind the {colour} disc",
+                      "Position the hand next to the {colour} puck"), (0, -0.055, 0), 0.03),
+            close_in(("Lower the gripper behind the {colour} puck", "Bring the hand down to the {colour} disc",
                       "Come down beside the puck"), 2, 0.075, 0.10),
-            actuate(("Slide the black puck into the goal", "Push the disc into the net",
+            actuate(("Slide the {colour} puck into the goal", "Push the disc into the net",
                      "Push the puck forward into the goal"), 0.07, stray=0.15),
         ),
+        colours=colours_but("red", "white"),
     ),
     "plate-slide-side": Task(
-        ("Slide the black puck sideways into the goal", "Push the black disc to the left into the net",
-         "Move the black puck into the goal at its side"),
+        ("Slide the {colour} puck sideways into the goal", "Push the {colour} disc to the left into the net",
+         "Move the {colour} puck into the goal at its side"),
         "puck_channel",
         (
-            approach(("Move the gripper to the right of the black puck", "Go beside the black disc",
+            approach(("Move the gripper to the right of the {colour} puck", "Go beside the {colour} disc",
                       "Position the hand next to the puck"), (0.07, 0, 0), 0.03),
-            close_in(("Lower the gripper beside the black puck", "Bring the hand down next to the black disc",
+            close_in(("Lower the gripper beside the {colour} puck", "Bring the hand down next to the {colour} disc",
                       "Come down to the puck"), 2, 0.05, 0.13),
-            actuate(("Slide the black puck into the goal", "Push the disc sideways into the net",
+            actuate(("Slide the {colour} puck into the goal", "Push the disc sideways into the net",
                      "Push the puck into the goal"), 0.07, stray=0.15),
         ),
+        colours=colours_but("red", "white"),
     ),
     "soccer": Task(
         ("Push the football into the blue goal", "Roll the ball into the goal", "Score with the small football"),
@@ -392,83 +398,15 @@ TRAINING_TASKS = {
     ),
 }  # fmt: skip
 
-DEMO_TASKS = {
-    "pick-place": Task(
-        ("Pick up the red puck and bring it to the blue goal marker",),
-        "obj",
-        (
-            reach("red puck"),
-            grasp("red puck"),
-            lift(("Lift the red puck off the table",), 0.05),
-            Stage(("Carry the red puck to the blue goal marker",),
-                  lambda w: length(w.object - w.target) < 0.05, lambda w: length(w.object - w.target), 0.05, held),
-        ),
-        ("open", "stop_mid"), carry=3, pause=3,
-    ),
-}  # fmt: skip
-
-# Never trained on: they measure what an adaptation learns from one demonstration.
-EVALUATION_TASKS = {
-    "assembly": Task(
-        ("Pick up the ring by its green handle and put the ring onto the red peg",),
-        "RoundNut",
-        (
-            reach("green handle"),
-            grasp("green handle"),
-            lift(("Lift the ring above the peg",), 0.10),
-            Stage(("Align the ring over the red peg",), lambda w: ring_gap(w) < 0.02, ring_gap, 0.02, held),
-            Stage(("Lower the ring onto the red peg",), lambda w: w.success,
-                  lambda w: max(w.site("RoundNut")[2] - w.target[2], 0), hold=lambda w: ring_gap(w) < 0.06),
-        ),
-        ("drop", "stop3"), carry=3, pause=3, settle=10,
-    ),
-    "basketball": Task(
-        ("Pick up the basketball and drop it through the hoop",),
-        "bsktball",
-        (
-            reach("basketball"),
-            grasp("basketball", 0.6),
-            lift(("Lift the basketball to the height of the hoop",), 0.27),
-            Stage(("Move the basketball over the hoop",), lambda w: planar(w.object, w.target) < 0.035,
-                  lambda w: planar(w.object, w.target), 0.035, held),
-            Stage(("Let go of the basketball in the hoop",),
-                  lambda w: w.free_run >= 3 and length(w.object - w.target) < 0.05, lambda w: float(w.free_run < 1),
-                  hold=lambda w: planar(w.object, w.target) < 0.09),
-        ),
-        ("open", "drop"), carry=3, pause=3, release="open", settle=14,
-    ),
-    "hammer": Task(
-        ("Pick up the hammer and drive the nail into the wooden block",),
-        "hammer",
-        (
-            reach("hammer", (-0.04, 0, 0), 0.05),
-            grasp("hammer", 0.6),
-            lift(("Lift the hammer off the table",), 0.06),
-            Stage(("Line the hammer head up with the nail",),
-                  lambda w: nail_depth(w) > 0.003 or nail_gap(w) < 0.035, nail_gap, 0.035, held),
-            Stage(("Drive the nail into the block",), lambda w: w.success,
-                  lambda w: 0.09 - min(nail_depth(w), 0.09) + max(w.env.nail_init_pos[1] - w.object[1] - 0.06, 0),
-                  hold=held),
-        ),
-        ("open", "stop3"), carry=3, pause=4,
-    ),
-    "peg-insert-side": Task(
-        ("Pick up the green peg and insert it into the hole in the box",),
-        "peg",
-        (
-            reach("green peg"),
-            grasp("green peg", 0.4),
-            lift(("Lift the green peg off the table",), 0.06),
-            Stage(("Line the green peg up with the hole",), lambda w: hole_gap(w) < 0.025, hole_gap, 0.025, held),
-            Stage(("Insert the green peg into the hole",),
-                  lambda w: w.success and w.site("pegHead")[0] - w.target[0] < 0.03,
-                  lambda w: max(w.site("pegHead")[0] - w.target[0], 0), 0.03,
-                  hold=lambda w: held(w) and hole_gap(w) < 0.06),
-        ),
-        ("open", "stop4"), carry=3, pause=4,
-    ),
-}  # fmt: skip
-
-# Refused in training sets: the demo, the evaluation tasks and the Meta-World tasks that look like them.
+# Refused in training sets: the demo, the evaluation tasks and the Meta-World tasks that look like them, among these the
+# development tasks.
 LOOK_ALIKES = ("pick-place-wall", "disassemble", "peg-unplug-side", "pick-out-of-hole")
 NEVER_TRAIN_ON = (*DEMO_TASKS, *EVALUATION_TASKS, *LOOK_ALIKES)
+
+TASK_SETS = {
+    "training": TRAINING_TASKS,
+    "demo": DEMO_TASKS,
+    "development": DEVELOPMENT_TASKS,
+    "evaluation": EVALUATION_TASKS,
+}
+TASKS = {name: task for tasks in TASK_SETS.values() for name, task in tasks.items()}

@@ -4,7 +4,7 @@
     MUJOCO_GL=egl python recipes/nano/simulate.py --set training --output clips
 
 Writes OUTPUT/<task>/epNN.mp4 and .json. An episode is simulated first and rendered afterwards from the recorded joint
-positions. Labels never use time: a small state machine (`sim_episode.StageTracker`) advances on contacts, positions
+positions. Labels never use time: a small state machine (`sim_stages.StageTracker`) advances on contacts, positions
 and joint angles, and falls back when the object is lost; each stage is then played at its own random speed. Files that
 exist are kept, so an interrupted run continues where it stopped. Tasks and their stages are in `sim_tasks.py`.
 """
@@ -16,36 +16,42 @@ import json
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from sim_episode import ATTEMPTS, TASKS, find_episode
-from sim_render import FPS, VIEWS, draw_look, render, write_video
-from sim_stages import FAILURES, Task
-from sim_tasks import DEMO_TASKS, EVALUATION_TASKS, NEVER_TRAIN_ON, TRAINING_TASKS
-
-DEMO_EPISODES = {
-    "demo": "success", "success_1": "success", "success_2": "success", "success_3": "success",
-    "pause": "pause", "recovery": "recover", "failure_open": "open", "failure_stop": "stop_mid",
-}  # fmt: skip
+from sim_episode import ATTEMPTS, find_episode
+from sim_kinds import FAILURES, list_episodes
+from sim_render import FPS, VIEWS, bystander_geom, draw_look, paint, render, write_video
+from sim_stages import COLOURS
+from sim_tasks import NEVER_TRAIN_ON, TASK_SETS, TASKS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--set",
-        choices=("training", "demo", "evaluation"),
+        choices=tuple(TASK_SETS),
         default="training",
         help="training: many tasks, varied wordings, cameras and colours; demo: pick-place, one fixed "
-        "look; evaluation: tasks that training never sees, same look (default: training)",
+        "look; development and evaluation: tasks that training never sees, same look, to choose settings on and to "
+        "measure (default: training)",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the clips")
     parser.add_argument("--labels", type=Path, help="folder of the JSON files (default: beside the clips)")
     parser.add_argument("--tasks", help="comma-separated Meta-World names (default: every task of the set)")
+    parser.add_argument("--kinds", help="comma-separated kinds of episode, such as success (default: all)")
+    parser.add_argument(
+        "--view", choices=tuple(VIEWS), default="main", help="camera of the sets with a fixed look (default: main)"
+    )
     parser.add_argument("--episodes", type=int, default=12, help="episodes per task of a training set (default: 12)")
+    parser.add_argument(
+        "--grasp_episodes",
+        type=int,
+        help="episodes per training task in which something is grasped (default: three times --episodes)",
+    )
     parser.add_argument("--size", type=int, help="width and height in pixels (default: 192 for training, else 256)")
     parser.add_argument(
         "--plain",
@@ -66,7 +72,10 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
 
-    for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes):
+    grasp_episodes = 3 * arguments.episodes if arguments.grasp_episodes is None else arguments.grasp_episodes
+    for name, file, kind in list_episodes(arguments.set, tasks, arguments.episodes, grasp_episodes):
+        if arguments.kinds and kind not in arguments.kinds.split(","):
+            continue
         folder = arguments.output if arguments.set == "demo" else arguments.output / name
         labels = arguments.labels or folder
         if (labels / f"{file}.json").exists():
@@ -77,17 +86,31 @@ def main() -> None:
             print(f"{name:20s} {file:12s} {kind}: skipped, no seed of {ATTEMPTS} gave such an episode", flush=True)
             continue
         recording, seed, rng = episode
-        look = {"view": "main", **VIEWS["main"]}
+        look = {"view": arguments.view, **VIEWS[arguments.view]}
+        colour = bystander = None
         if training:
             look = draw_look(recording["env"].model, rng, far_side=not TASKS[name].faces_robot)
-        record = describe(name, file, kind, seed, recording, rng if training else None)
-        record |= {"width": size, "height": size, "camera": look}
+        if training and TASKS[name].colours:
+            colour = str(rng.choice(TASKS[name].colours))
+            taken = colour
+            if recording["bystander"] is not None:
+                other = str(rng.choice([each for each in TASKS[name].colours if each != colour]))
+                taken, left = (other, colour) if kind == "decoy" else (colour, other)
+                bystander = bystander_geom(
+                    recording["env"].model, recording["geoms"], recording["bystander"], COLOURS[left]
+                )
+            paint(recording["env"].model, recording["geoms"], COLOURS[taken], rng)
+        record = describe(name, file, kind, seed, recording, rng if training else None, colour)
+        record |= {"width": size, "height": size, "camera": look, "colour": colour}
         simulated = time.perf_counter()
         if not arguments.dry:
             folder.mkdir(parents=True, exist_ok=True)
             labels.mkdir(parents=True, exist_ok=True)
-            frames = render(recording["env"], recording["qpos"], look, size, shadows=not plain)
+            body = None if kind == "decoy" else TASKS[name].body
+            pictures = list(render(recording["env"], recording["qpos"], look, size, not plain, bystander, body))
+            frames = [image for image, _ in pictures]
             record["frames_sha256_16"] = write_video(folder / f"{file}.mp4", frames, size, crf)
+            record |= {f"{each}_xy": [places[each] for _, places in pictures] for each in ("hand", "object")}
             write_atomically(labels / f"{file}.json", json.dumps(record))
         recording["env"].close()
         print(
@@ -104,7 +127,7 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
     Raises:
         ValueError: A name is unknown, or kept for evaluation and asked for in a training set.
     """
-    known = {"training": TRAINING_TASKS, "demo": DEMO_TASKS, "evaluation": EVALUATION_TASKS}[chosen_set]
+    known = TASK_SETS[chosen_set]
     tasks = names.split(",") if names else list(known)
     for name in tasks:
         if name in NEVER_TRAIN_ON and chosen_set == "training":
@@ -114,35 +137,6 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
     return tasks
 
 
-def list_episodes(chosen_set: str, tasks: list[str], count: int) -> Iterator[tuple[str, str, str]]:
-    """Yield (task, file name, kind). Training goes round the tasks, so that an early stop leaves some of each."""
-    if chosen_set == "training":
-        batch = 4
-        for start in range(0, count, batch):
-            for name in tasks:
-                kinds = training_kinds(TASKS[name])
-                for index in range(start, min(start + batch, count)):
-                    yield name, f"ep{index:02d}", kinds[index % len(kinds)]
-    elif chosen_set == "demo":
-        for name in tasks:
-            yield from ((name, file, kind) for file, kind in DEMO_EPISODES.items())
-    else:
-        for name in tasks:
-            kinds = {file: kind for file, kind in DEMO_EPISODES.items() if kind in ("success", "pause")}
-            kinds |= {f"failure_{kind}": kind for kind in TASKS[name].failures}
-            yield from ((name, file, kind) for file, kind in kinds.items())
-
-
-def training_kinds(task: Task) -> list[str]:
-    """Return 12 kinds of episode: 6 successes, 1 hesitation, 2 with a setback, 3 failures."""
-    fails = [task.failures[i % len(task.failures)] for i in range(3)]
-    return [
-        "success", fails[0], "success", task.setback,
-        "success", fails[1], "pause", "success",
-        "retreat", "success", fails[2], "success",
-    ]  # fmt: skip
-
-
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file, complete or not at all."""
     partial = path.with_name(f".{path.name}.partial")
@@ -150,14 +144,25 @@ def write_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def describe(name: str, file: str, kind: str, seed: int, recording: dict, rng: np.random.Generator | None) -> dict:
+def describe(
+    name: str,
+    file: str,
+    kind: str,
+    seed: int,
+    recording: dict,
+    rng: np.random.Generator | None,
+    colour: str | None = None,
+) -> dict:
     """Return the labels of an episode; wordings are drawn with `rng`, or the first ones without it.
 
     `progress` in [0, 1] gives every stage the same share. `segments` also shows falling back.
     """
     task, stage = TASKS[name], recording["stage"]
     count, frames = len(task.stages), len(stage)
-    pick = (lambda texts: str(rng.choice(texts))) if rng else (lambda texts: texts[0])
+
+    def pick(texts: Sequence[str]) -> str:
+        return (str(rng.choice(texts)) if rng else texts[0]).format(colour=colour)
+
     instruction, texts = pick(task.texts), [pick(each.texts) for each in task.stages]
     bounds = [0, *(np.flatnonzero(np.diff(stage)) + 1).tolist(), frames]
     failure = None if recording["ok"] else FAILURES["stop" if kind.startswith("stop") else kind]
@@ -188,6 +193,7 @@ def describe(name: str, file: str, kind: str, seed: int, recording: dict, rng: n
         "progress": np.minimum((stage + recording["fraction"]) / count, 1.0).round(4).tolist(),
         "stage_index": stage.tolist(),
         "stage_frac": recording["fraction"].round(4).tolist(),
+        "touched": (recording["touched"] & (kind != "decoy")).astype(int).tolist(),
         "env_success": recording["success"].astype(int).tolist(),
         "source": {
             "simulator": f"mujoco {version('mujoco')}",

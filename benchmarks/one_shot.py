@@ -1,0 +1,279 @@
+"""How well one demonstration adapts a base: task families that it never saw, settings side by side, over seeds.
+
+    python benchmarks/one_shot.py run --families FOLDER/* --only default --seeds 0 1 2 --output runs/one_shot
+    python benchmarks/one_shot.py table --output runs/one_shot --plot benchmarks/one_shot.png
+
+A family is a folder with `demo.json`, `held_out/*.json` (the name of an episode begins with its kind: success, pause,
+recovery, failure) and perhaps `more/*.json` (further demonstrations) and `held_out_camera/*.json` (another view). The
+settings file names lists of recipe overrides. Every run is one JSON file, kept when it exists, so that an interrupted
+call goes on where it stopped and two processes can share the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset.annotation import write_text_atomically
+from dataset.progress import label_curve
+from dataset.recipe import load_document
+from dataset.samples import Demonstration, read_demonstrations
+from infer import metrics
+from infer.metrics import mean_of_defined
+from infer.success import auroc
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+LOW_END = 90.0  # percent: where a failed episode should end, at most
+WRONG_TASK_WINDOWS = 8
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="adapt and judge; keeps what is there")
+    run.add_argument("--families", nargs="+", required=True, help="folders, one task family each")
+    run.add_argument("--recipe", default="recipes/nano.yaml")
+    run.add_argument("--model", help="base to adapt, in place of the recipe's")
+    run.add_argument("--settings", default="benchmarks/one_shot.yaml", help="YAML: name -> overrides and options")
+    run.add_argument("--only", nargs="+", help="names of settings (default: all)")
+    run.add_argument("--seeds", nargs="+", type=int, default=[0])
+    run.add_argument("--output", required=True)
+    table = commands.add_parser("table", help="print what runs reached, as Markdown")
+    table.add_argument("--output", required=True)
+    table.add_argument("--families", nargs="+", help="names of families to count (default: all)")
+    table.add_argument("--per_family", action="store_true", help="one row per setting and family")
+    table.add_argument("--plot", help="PNG to draw")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run settings, or print the table of those that were run."""
+    if arguments.command == "table":
+        print_table(arguments)
+        return
+    settings = load_document(arguments.settings)
+    for seed in arguments.seeds:
+        for name in arguments.only or settings:
+            if name not in settings:
+                raise ValueError(f'{arguments.settings} has no setting "{name}"; it has {", ".join(settings)}')
+            for folder in map(Path, arguments.families):
+                run_one(name, settings[name], folder, seed, arguments)
+
+
+def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argparse.Namespace) -> None:
+    """Adapt to one family by one setting and seed, judge it, write `NAME--FAMILY--SEED.json`."""
+    result = Path(arguments.output) / f"{name}--{family.name}--{seed}.json"
+    if result.exists():
+        return
+    claim = result.with_suffix(".claim")
+    claim.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        print(f"{claim.name}: another process is at it (delete the file if none is)")
+        return
+    from infer.model import ProgressModel
+    from train.lora import train_lora
+    from train.recipe import read_recipe
+
+    started = time.monotonic()
+    demonstrations = [family / "demo.json"]
+    demonstrations += sorted((family / "more").glob("*.json"))[: setting.get("demonstrations", 1) - 1]
+    if len(demonstrations) < setting.get("demonstrations", 1):
+        claim.unlink()
+        print(f"{name}: {family} has {len(demonstrations)} demonstrations only, left out")
+        return
+    adapter = Path(arguments.output) / f"{name}--{family.name}--{seed}"
+    overrides = [f"data.annotations=[{','.join(map(str, demonstrations))}]", f"sft.output_dir={adapter}"]
+    overrides += [f"sft.seed={seed}", f"data.sampling.seed={seed}", "sft.disable_tqdm=true"]
+    overrides += [f"model={arguments.model}"] if arguments.model else []
+    recipe = read_recipe(arguments.recipe, [*overrides, *setting.get("overrides", [])])
+    adapted = not setting.get("base_only", False)
+    if adapted:
+        train_lora(recipe, overwrite=True)
+        model = ProgressModel.load(str(adapter), use_lora=True)
+    else:
+        model = ProgressModel.load(recipe.model)
+    trained = time.monotonic() - started
+    others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
+    episodes = list(judge(model, family, recipe.data.window, others, setting.get("readout", "text")))
+    row = {"setting": name, "family": family.name, "seed": seed, "train_seconds": round(trained, 1)}
+    row |= {"seconds": round(time.monotonic() - started, 1), "episodes": episodes}
+    write_text_atomically(result, json.dumps(row) + "\n")
+    claim.unlink()
+    if adapted and not setting.get("keep", False):
+        shutil.rmtree(adapter)
+    print(f"{name} {family.name} {seed}: {format_row(summary([row]))}", flush=True)
+
+
+def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str) -> Iterator[dict[str, Any]]:
+    """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
+    from dataset.video import VideoReader
+    from infer.frames import EncodedVideo
+    from infer.predict import predict_video
+
+    def read(video, task, frames, reverse=False):
+        answers = list(predict_video(model, video, task, window, frames, reverse=reverse, readout=readout))
+        return [a.progress for a in answers], [a.parsed_progress is not None for a in answers]
+
+    cameras = sorted((family / "held_out_camera").glob("*.json"))
+    for path in [*sorted((family / "held_out").glob("*.json")), *cameras]:
+        (demonstration,) = read_demonstrations([path])
+        reader = VideoReader(demonstration.video)
+        video, frames = EncodedVideo(model, reader, keep_all=True), list(range(len(reader)))
+        forward, parsed = read(video, demonstration.annotation.task, frames)
+        backward, parsed_back = read(video, demonstration.annotation.task, frames, reverse=True)
+        row = {
+            "episode": path.stem,
+            "kind": "camera" if path in cameras else kind_of(demonstration),
+            "success": bool(demonstration.annotation.success),
+            "labels": label_curve(demonstration.annotation).round(2).tolist(),
+            "forward": forward,
+            "backward": backward,
+            "parse_rate": float(np.mean(parsed + parsed_back)),
+        }
+        if row["kind"] == "success" and other_tasks:
+            spread = np.linspace(0, len(frames) - 1, WRONG_TASK_WINDOWS).round().astype(int).tolist()
+            row["wrong_task"] = [value for task in other_tasks for value in read(video, task, spread)[0]]
+        yield row
+
+
+def kind_of(demonstration: Demonstration) -> str:
+    """Return success, pause, recovery or failure, from the name of the episode and its outcome."""
+    if not demonstration.annotation.success:
+        return "failure"
+    kinds = [kind for kind in ("pause", "recovery") if kind in Path(demonstration.path).stem]
+    return kinds[0] if kinds else "success"
+
+
+def rivals(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the run of a clock (0 to 100 over the playback, whichever way it runs) and of a constant, 50."""
+    for name in ("clock", "constant"):
+        episodes = []
+        for episode in row["episodes"]:
+            count = len(episode["labels"])
+            values = np.linspace(0.0, 100.0, count).tolist() if name == "clock" else [50.0] * count
+            kept = {key: value for key, value in episode.items() if key != "wrong_task"}
+            episodes.append(kept | {"forward": values, "backward": values})
+        yield row | {"setting": name, "seed": 0, "train_seconds": 0.0, "episodes": episodes}
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Average each figure over the episodes of a run, then over runs.
+
+    voc, cycle_voc and mae are those of successes and pauses; `failures_below_90` is the share of failed episodes whose
+    last value is below 90 %, `auroc` the chance that a success ends above a failure of the same run, `wrong_task` the
+    mean percentage when asked about another family's task.
+    """
+    blocks = [_summary_of_run(row) for row in rows]
+    return {key: mean_of_defined([block[key] for block in blocks]) for key in blocks[0]}
+
+
+def _summary_of_run(row: dict[str, Any]) -> dict[str, float | None]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for episode in row["episodes"]:
+        groups.setdefault(episode["kind"], []).append(episode)
+    plain = groups.get("success", []) + groups.get("pause", [])
+    recovered, failed, camera = (groups.get(kind, []) for kind in ("recovery", "failure", "camera"))
+    ends = [(episode["success"], _values(episode, "forward")[-1]) for episode in plain + recovered + failed]
+    figures = {name: mean_of_defined([_figures(e)[name] for e in plain]) for name in ("voc", "cycle_voc", "mae")}
+    return figures | {
+        "recovery_voc": mean_of_defined([_figures(e)["voc"] for e in recovered]),
+        "failures_below_90": mean_of_defined([float(end < LOW_END) for success, end in ends if not success]),
+        "auroc": auroc(*zip(*ends, strict=True)) if ends else None,
+        "wrong_task": mean_of_defined([value for e in plain for value in e.get("wrong_task", [])]),
+        "camera_voc": mean_of_defined([_figures(e)["voc"] for e in camera]),
+        "parse_rate": mean_of_defined([e["parse_rate"] for e in plain + recovered + failed]),
+        "train_seconds": row["train_seconds"],
+    }
+
+
+def _figures(episode: dict[str, Any]) -> dict[str, float | None]:
+    labels, forward = np.array(episode["labels"]), _values(episode, "forward")
+    return {
+        "voc": metrics.voc(labels, forward),
+        "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], _values(episode, "backward")),
+        "mae": metrics.mae(labels, forward),
+    }
+
+
+def _values(episode: dict[str, Any], playback: str) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in episode[playback]], dtype=np.float64)
+
+
+def format_row(block: dict[str, float | None]) -> str:
+    """Return one line of figures."""
+    return ", ".join(f"{key} {'-' if value is None else f'{value:.2f}'}" for key, value in block.items())
+
+
+def read_rows(folder: str, families: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Read the results of all runs in a folder."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*--*--*.json"))]
+    return [row for row in rows if not families or row["family"] in families]
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    """Print one Markdown row per setting: the mean over families, and its spread over seeds where there are several."""
+    rows = read_rows(arguments.output, arguments.families)
+    if not rows:
+        raise ValueError(f"{arguments.output} holds no results; make some with `one_shot.py run`")
+    by_family = {row["family"]: row for row in rows}
+    rows = [*(rival for row in by_family.values() for rival in rivals(row)), *rows]
+    keys = list(dict.fromkeys((r["setting"], r["family"] if arguments.per_family else "") for r in rows))
+    columns = list(summary(rows[:1]))
+    print("| setting | family | seeds | " + " | ".join(columns) + " |")
+    print("|---|---|---|" + "---|" * len(columns))
+    table = {}
+    for setting, family in keys:
+        chosen = [r for r in rows if r["setting"] == setting and family in ("", r["family"])]
+        seeds = sorted({r["seed"] for r in chosen})
+        per_seed = [summary([r for r in chosen if r["seed"] == seed]) for seed in seeds]
+        families = family or f"{len({r['family'] for r in chosen})} families"
+        cells = [spread([block[column] for block in per_seed]) for column in columns]
+        print(f"| {setting} | {families} | {len(seeds)} | " + " | ".join(cells) + " |")
+        table[setting, family] = per_seed
+    if arguments.plot:
+        plot(table, Path(arguments.plot))
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Return the mean and, for several values, half of their range."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    half = f" ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{half}"
+
+
+def plot(table: dict[tuple[str, str], list[dict[str, float | None]]], path: Path) -> None:
+    """Draw VOC and Cycle-VOC of each setting, one bar each, with the single seeds as dots."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = [" ".join(filter(None, key)) for key in table]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 0.8 + 0.32 * len(names)), sharey=True)
+    for axis, column in zip(axes, ("cycle_voc", "recovery_voc", "auroc"), strict=True):
+        values = [[b[column] for b in blocks if b[column] is not None] for blocks in table.values()]
+        axis.barh(names, [np.mean(v) if v else 0 for v in values], color="#93b4e0")
+        for number, seeds in enumerate(values):
+            axis.plot(seeds, [number] * len(seeds), "o", color="#1f4e9c", markersize=4)
+        axis.set(title=column, xlim=(min(0, *(min(v, default=0) for v in values)), 1.02))
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main(make_parser().parse_args())
