@@ -18,7 +18,8 @@ from typing import Any
 from annotate.draft import Draft
 from annotate.episodes import Episode, find_episodes
 from annotate.videos import Videos
-from dataset.annotation import Annotation, Camera, read_annotation, write_annotation, write_text_atomically
+from dataset.annotation import Annotation, Camera, read_annotation, write_annotation
+from dataset.files import write_text_atomically
 from dataset.video import VideoReader, has_fingerprint
 
 KEPT_FIELDS = ("measured_progress", "annotator", "extra")  # of an earlier annotation: the page does not show them

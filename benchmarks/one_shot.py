@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from dataset.annotation import write_text_atomically
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.files import write_text_atomically
 from dataset.progress import label_curve
 from dataset.recipe import load_document
-from dataset.samples import Demonstration, read_demonstrations
 from infer import metrics
 from infer.metrics import mean_of_defined
 from infer.success import auroc

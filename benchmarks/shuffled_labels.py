@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from dataset.cli import run_command
-from dataset.samples import VqaSample, build_sample_set, read_demonstrations, write_samples
+from dataset.demonstration import read_demonstrations
+from dataset.samples import build_sample_set
+from dataset.vqa import VqaSample, write_samples
 
 
 def shuffle_answers(samples: Sequence[VqaSample], seed: int) -> list[VqaSample]:

@@ -17,7 +17,8 @@ from dataset.conversations import write_conversations
 from dataset.demonstration import read_demonstrations, update_video_paths
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
-from dataset.samples import build_sample_set, write_samples
+from dataset.samples import build_sample_set
+from dataset.vqa import write_samples
 
 EPILOG = """\
 examples:

@@ -35,7 +35,6 @@ __all__ = [
     "read_annotation",
     "resolve_video",
     "write_annotation",
-    "write_text_atomically",
 ]
 
 ANNOTATION_VERSION = 1

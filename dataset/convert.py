@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataset.annotation import read_annotation, resolve_video, write_annotation, write_text_atomically
+from dataset.annotation import read_annotation, resolve_video, write_annotation
 from dataset.cli import run_command
+from dataset.files import write_text_atomically
 from dataset.label_studio import from_label_studio, to_label_studio
 from dataset.outline import Outline, annotation_from_outline, frame_edges, outline_of
 from dataset.stage_table import from_table, to_table

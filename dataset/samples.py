@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 
 from dataset.annotation import Annotation
-from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.demonstration import Demonstration
 from dataset.progress import Labels, label_curve, remaining_subtasks
 from dataset.prompts import build_absent_completion, build_completion, build_prompt
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
-from dataset.vqa import VqaSample, as_hf_dataset, meta_path, read_samples, write_samples
+from dataset.vqa import VqaSample
 from dataset.window import (
     WindowSpec,
     held_window_indices,
@@ -26,20 +26,6 @@ from dataset.window import (
     rewind_window_indices,
     window_indices,
 )
-
-__all__ = [
-    "Demonstration",
-    "SamplingSpec",
-    "VqaSample",
-    "as_hf_dataset",
-    "build_sample_set",
-    "build_samples",
-    "demonstration_curve",
-    "meta_path",
-    "read_demonstrations",
-    "read_samples",
-    "write_samples",
-]
 
 SPEED_RANGE = 2.0  # "speed" samples play between half and twice the speed
 

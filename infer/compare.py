@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from infer.metrics import mean_of_defined
 
 COMPARED = ("cycle_voc", "voc", "mae", "stage_accuracy", "success_auroc", "parse_rate")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from dataset.demonstration import Demonstration
 from dataset.progress import label_curve
-from dataset.samples import Demonstration
 from dataset.video import VideoReader
 from infer.decode import Readout
 from infer.frames import EncodedVideo

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 
 DEFAULT_MAX_SAMPLED_FRAMES = 512
 DEFAULT_MAX_NEW_TOKENS = 256

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.annotation import write_text_atomically
 from dataset.cli import run_command
-from dataset.samples import read_demonstrations
+from dataset.demonstration import read_demonstrations
+from dataset.files import write_text_atomically
 from infer.records import DEFAULT_MAX_SAMPLED_FRAMES, make_records, write_records
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not arguments.annotations:
         raise ValueError("a report needs --annotations: annotated episodes that the adapter was not trained on")
     read_demonstrations(arguments.annotations)  # a bad file is told before torch is imported
+    print(f"loading PyTorch, then {arguments.model_path}", flush=True)
 
     from infer.evaluate import EvaluationSpec
     from infer.page import format_table, format_verdict

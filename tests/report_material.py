@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from material import make_annotation
 
+from dataset.demonstration import Demonstration
 from dataset.progress import label_curve
-from dataset.samples import Demonstration
 from infer.evaluate import EpisodeResult, rival_values
 from infer.metric_block import card_block
 from infer.records import Prediction

@@ -13,7 +13,7 @@ from dataset.__main__ import findings_table
 from dataset.annotation import Stage, write_annotation
 from dataset.budget import TokenBudget, read_token_budget
 from dataset.check import Finding, check_demonstrations, check_files
-from dataset.samples import Demonstration
+from dataset.demonstration import Demonstration
 from dataset.similarity import longest_still_run
 from dataset.window import WindowSpec
 

@@ -7,7 +7,8 @@ from material import make_annotation, number_of
 from PIL import Image
 
 from dataset.conversations import CONVERSATIONS, read_conversations, write_conversations
-from dataset.samples import Demonstration, SamplingSpec, build_samples
+from dataset.demonstration import Demonstration
+from dataset.samples import SamplingSpec, build_samples
 from dataset.window import WindowSpec
 
 

@@ -6,7 +6,7 @@ import pytest
 from material import make_annotation
 from PIL import Image
 
-from dataset.samples import Demonstration
+from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
 from train.curves import CURVES, HELD_OUT, draw_curves, show_evaluation, write_log
 from train.evaluation import EpisodeReading, mean_metrics

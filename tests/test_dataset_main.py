@@ -7,7 +7,7 @@ import pytest
 from dataset.__main__ import main, make_parser
 from dataset.annotation import read_annotation
 from dataset.conversations import CONVERSATIONS
-from dataset.samples import read_samples
+from dataset.vqa import read_samples
 
 
 def run(*words) -> int:

@@ -10,7 +10,8 @@ from material import DEMO, ROOT
 
 from dataset.__main__ import main as make_samples
 from dataset.__main__ import make_parser as samples_parser
-from dataset.samples import build_samples, read_demonstrations
+from dataset.demonstration import read_demonstrations
+from dataset.samples import build_samples
 from dataset.video import VideoReader
 from dataset.window import window_indices
 from infer.metrics import METRICS, voc

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made_adapter import make_adapter
 
-from dataset.samples import read_demonstrations
+from dataset.demonstration import read_demonstrations
 from dataset.window import WindowSpec
 from infer.evaluate import EvaluationSpec, evaluate, model_readers, read_training_demonstrations, rival_values
 from infer.metric_block import COLUMNS

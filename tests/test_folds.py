@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from test_progress import annotated
 
 from dataset.annotation import Annotation, Stage
-from dataset.samples import VqaSample
+from dataset.vqa import VqaSample
 from train.folds import FINISHED, split_stages, without_fold
 
 

@@ -219,7 +219,7 @@ def test_simulator_records_become_annotations(tmp_path, success, ends):
 
 def test_the_bundled_demo_is_small_and_whole():
     from dataset.check import check_demonstrations
-    from dataset.samples import read_demonstrations
+    from dataset.demonstration import read_demonstrations
 
     assert sum(path.stat().st_size for path in DEMO.rglob("*") if path.is_file()) <= 3_000_000
     demo = read_demonstrations([DEMO / "demo.json"])

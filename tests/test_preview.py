@@ -6,8 +6,9 @@ import pytest
 from material import make_annotation, number_of
 from PIL import Image
 
+from dataset.demonstration import Demonstration
 from dataset.preview import choose_samples, plot_curve, preview_demonstration, write_preview
-from dataset.samples import Demonstration, SamplingSpec, build_sample_set
+from dataset.samples import SamplingSpec, build_sample_set
 from dataset.window import WindowSpec
 
 SAMPLING = SamplingSpec(reversed_share=0.5, held_share=0.5, wrong_task_share=0.5, wrong_tasks=("Open the <drawer>",))

@@ -11,23 +11,14 @@ from hypothesis import strategies as st
 from material import DEMO, TASK, make_annotation
 
 from dataset.annotation import Annotation, Camera, Stage
+from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.fingerprint import edge_fingerprint
 from dataset.progress import label_curve
 from dataset.prompts import build_prompt, parse_answer
-from dataset.samples import (
-    Demonstration,
-    SamplingSpec,
-    VqaSample,
-    as_hf_dataset,
-    build_sample_set,
-    build_samples,
-    demonstration_curve,
-    read_demonstrations,
-    read_samples,
-    write_samples,
-)
+from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
+from dataset.vqa import VqaSample, as_hf_dataset, read_samples, write_samples
 from dataset.window import WindowSpec, window_indices
 
 WINDOW = WindowSpec(size=4, stride=3)

@@ -4,7 +4,8 @@ import pytest
 from material import DEMO, ROOT
 from shuffled_labels import main, make_parser, shuffle_answers
 
-from dataset.samples import build_sample_set, read_demonstrations
+from dataset.demonstration import read_demonstrations
+from dataset.samples import build_sample_set
 from dataset.window import WindowSpec
 from train.recipe import read_recipe
 

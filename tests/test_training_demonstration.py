@@ -4,7 +4,7 @@ import pytest
 from material import make_annotation, write_video
 
 from dataset.annotation import write_annotation
-from dataset.samples import read_demonstrations
+from dataset.demonstration import read_demonstrations
 from infer.errors import ModelError
 from infer.training_demonstration import (
     find_training_demonstrations,

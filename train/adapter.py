@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from dataset.annotation import write_text_atomically
 from dataset.cli import onetake_version
+from dataset.files import write_text_atomically
 from dataset.prompts import PROMPT_VERSION
-from dataset.samples import VqaSample, write_samples
+from dataset.vqa import VqaSample, write_samples
 from infer.adapter import ProgressConfig
 from infer.base_name import split_revision
 from infer.decode import answer_windows

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from infer.base_name import split_revision
 from train.curves import CURVES, HELD_OUT
 from train.recipe import Recipe

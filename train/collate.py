@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from dataset.samples import VqaSample
 from dataset.video import VideoReader
+from dataset.vqa import VqaSample
 from infer.inputs import FrameFeatures
 from infer.model import ProgressModel
 from train.features import FrameKey, PreparedFrame

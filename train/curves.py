@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from dataset.video import VideoReader
 from infer.records import make_records, write_records
 from train.evaluation import EpisodeReading

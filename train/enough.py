@@ -21,11 +21,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.annotation import write_text_atomically
 from dataset.cli import run_command
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.files import write_text_atomically
 from dataset.progress import plan_steps
-from dataset.samples import Demonstration, build_sample_set, demonstration_curve, read_demonstrations, write_samples
+from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader
+from dataset.vqa import write_samples
 from infer.boundaries import answered_stages, labelled_stages
 from infer.disagreement import Stretch, find_disagreements
 from infer.perturbed import COPIES, RECORDED, ChangedVideo

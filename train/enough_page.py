@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset.annotation import write_text_atomically
-from dataset.samples import Demonstration
+from dataset.demonstration import Demonstration
+from dataset.files import write_text_atomically
 from dataset.video import VideoReader
 from infer.boundaries import boundary_f1, stage_accuracy
 from infer.disagreement import MOST_ERROR, MOST_ERROR_ON_COPIES, Disagreement, describe

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.samples import Demonstration
+from dataset.demonstration import Demonstration
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
 from infer.frames import EncodedVideo

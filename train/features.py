@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from dataset.video import VideoReader, fingerprint
 from infer.inputs import FrameFeatures
 from infer.model import ProgressModel

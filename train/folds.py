@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dataset.annotation import Annotation
-from dataset.samples import VqaSample
+from dataset.vqa import VqaSample
 
 FINISHED = "(finished)"
 

@@ -20,7 +20,7 @@ import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback
 
-from dataset.samples import VqaSample
+from dataset.vqa import VqaSample
 from infer.metrics import METRICS
 from infer.model import ProgressModel
 from train.adapter import check_gathered, check_reload, save_adapter, take_probes, write_summary

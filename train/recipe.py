@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import MISSING, OmegaConf
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from dataset.recipe import DataSection, build, load_document
 
 METRICS = ("voc", "cycle_voc", "mae", "parse_rate")  # of `infer.metrics`

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from dataset.annotation import write_text_atomically
+from dataset.files import write_text_atomically
 from train.recipe import Recipe, save_recipe
 
 RECIPE_FILE = "recipe.yaml"

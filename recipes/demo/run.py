@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
     print(
         "\nNow your own video:\n"
         '  make annotate VIDEO=my.mp4 TASK="What the robot does"      mark the stages, writes my.json\n'
-        "  make lora ANNOTATIONS=my.json RECIPE=recipes/oneshot.yaml   one GPU; recipes/nano.yaml for a dry run here\n"
+        "  make lora ANNOTATIONS=my.json RECIPE=recipes/oneshot.yaml   one GPU; recipes/nano.yaml for a trial here\n"
         '  make infer MODEL=runs/oneshot/adapter VIDEO=other.mp4 TASK="What the robot does"'
     )
 
