@@ -25,6 +25,14 @@ def test_drawn_episodes_have_exact_labels():
     assert max(ends) == 100.0 and min(ends) < 100.0  # successes and failures
 
 
+def test_a_gripper_beyond_the_upper_edge_is_drawn():
+    from scenes import _Painter
+
+    painter = _Painter(np.random.default_rng(0), 32, (200, 0, 0), (0, 0, 200), "block", "tray")
+    assert painter.paint((0.5, 3.0, 1.0, 0.2, 0.0, 0.8)).shape == (32, 32, 3)
+    assert painter.place(0.5, 3.0)[1] < 0.0
+
+
 def test_drawn_episodes_repeat_for_a_seed():
     from scenes import draw_episode
 

@@ -237,7 +237,8 @@ class _Painter:
         px, py = self._pixel(gx, gy)
         metal = tuple(int(c) for c in self.metal)
         half = s * (0.95 + 0.9 * opening)
-        draw.rectangle((px - s * 0.8, -5, px + s * 0.8, py - self.finger * 1.8), fill=metal, outline=(15, 15, 15))
+        arm_end = max(py - self.finger * 1.8, -5)  # the arm may have left through the upper edge
+        draw.rectangle((px - s * 0.8, -5, px + s * 0.8, arm_end), fill=metal, outline=(15, 15, 15))
         draw.rectangle((px - half - 5, py - self.finger * 2, px + half + 5, py - self.finger * 1.3), fill=metal)
         for side in (-1, 1):
             x = px + side * half
