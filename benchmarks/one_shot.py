@@ -72,47 +72,58 @@ def main(arguments: argparse.Namespace) -> None:
 def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argparse.Namespace) -> None:
     """Adapt to one family by one setting and seed, judge it, write `NAME--FAMILY--SEED.json`."""
     result = Path(arguments.output) / f"{name}--{family.name}--{seed}.json"
+    wanted = setting.get("demonstrations", 1)
+    demonstrations = [family / "demo.json", *sorted((family / "more").glob("*.json"))[: wanted - 1]]
     if result.exists():
+        return
+    if len(demonstrations) < wanted:
+        print(f"{name}: {family} has {len(demonstrations)} demonstrations, {wanted} are asked for: left out")
         return
     claim = result.with_suffix(".claim")
     claim.parent.mkdir(parents=True, exist_ok=True)
     try:
         claim.touch(exist_ok=False)
     except FileExistsError:
-        print(f"{claim.name}: another process is at it (delete the file if none is)")
+        print(f"{claim}: another process is at it (delete the file if none is)")
         return
+    try:
+        row = adapt_and_judge(name, setting, family, seed, demonstrations, result.with_suffix(""), arguments)
+        write_text_atomically(result, json.dumps(row) + "\n")
+    finally:
+        claim.unlink()
+    print(f"{name} {family.name} {seed}: {format_row(summary([row]))}", flush=True)
+
+
+def adapt_and_judge(
+    name: str,
+    setting: Any,
+    family: Path,
+    seed: int,
+    demonstrations: Sequence[Path],
+    adapter: Path,
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Return the result of one run; its adapter is deleted."""
     from infer.model import ProgressModel
     from train.lora import train_lora
     from train.recipe import read_recipe
 
     started = time.monotonic()
-    demonstrations = [family / "demo.json"]
-    demonstrations += sorted((family / "more").glob("*.json"))[: setting.get("demonstrations", 1) - 1]
-    if len(demonstrations) < setting.get("demonstrations", 1):
-        claim.unlink()
-        print(f"{name}: {family} has {len(demonstrations)} demonstrations only, left out")
-        return
-    adapter = Path(arguments.output) / f"{name}--{family.name}--{seed}"
     overrides = [f"data.annotations=[{','.join(map(str, demonstrations))}]", f"sft.output_dir={adapter}"]
     overrides += [f"sft.seed={seed}", f"data.sampling.seed={seed}", "sft.disable_tqdm=true"]
     overrides += [f"model={arguments.model}"] if arguments.model else []
     recipe = read_recipe(arguments.recipe, [*overrides, *setting.get("overrides", [])])
-    adapted = not setting.get("base_only", False)
-    if adapted:
+    if setting.get("base_only", False):
+        model = ProgressModel.load(recipe.model)
+    else:
         train_lora(recipe, overwrite=True)
         model = ProgressModel.load(str(adapter), use_lora=True)
-    else:
-        model = ProgressModel.load(recipe.model)
+        shutil.rmtree(adapter)
     trained = time.monotonic() - started
     others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
     episodes = list(judge(model, family, recipe.data.window, others, setting.get("readout", "text")))
     row = {"setting": name, "family": family.name, "seed": seed, "train_seconds": round(trained, 1)}
-    row |= {"seconds": round(time.monotonic() - started, 1), "episodes": episodes}
-    write_text_atomically(result, json.dumps(row) + "\n")
-    claim.unlink()
-    if adapted and not setting.get("keep", False):
-        shutil.rmtree(adapter)
-    print(f"{name} {family.name} {seed}: {format_row(summary([row]))}", flush=True)
+    return row | {"seconds": round(time.monotonic() - started, 1), "episodes": episodes}
 
 
 def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str) -> Iterator[dict[str, Any]]:
@@ -163,8 +174,8 @@ def rivals(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             count = len(episode["labels"])
             values = np.linspace(0.0, 100.0, count).tolist() if name == "clock" else [50.0] * count
             kept = {key: value for key, value in episode.items() if key != "wrong_task"}
-            episodes.append(kept | {"forward": values, "backward": values})
-        yield row | {"setting": name, "seed": 0, "train_seconds": 0.0, "episodes": episodes}
+            episodes.append(kept | {"forward": values, "backward": values, "parse_rate": None})
+        yield row | {"setting": name, "seed": 0, "train_seconds": None, "episodes": episodes}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
