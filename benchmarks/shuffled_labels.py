@@ -61,9 +61,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     train_lora(recipe, overwrite=True)
 
-    from infer.evaluate import EvaluationSpec
-    from infer.page import format_table, format_verdict
-    from infer.report import make_report
+    from infer.report.card import make_report
+    from infer.report.evaluate import EvaluationSpec
+    from infer.report.page import format_table, format_verdict
 
     held_out = sorted((demo / "held_out").glob("*.json"))
     spec = EvaluationSpec(max_sampled_frames=arguments.max_sampled_frames)

@@ -11,11 +11,11 @@ from material import make_annotation
 
 from dataset.demonstration import Demonstration
 from dataset.progress import label_curve
-from infer.evaluate import EpisodeResult, rival_values
 from infer.metric_block import card_block
 from infer.records import Prediction
-from infer.shortcuts import SCENE_TESTS, ShortcutReading
-from infer.summary import Report, summarise
+from infer.report.evaluate import EpisodeResult, rival_values
+from infer.report.shortcuts import SCENE_TESTS, ShortcutReading
+from infer.report.summary import Report, summarise
 
 NAN = float("nan")
 FRAMES = [0, 10, 20, 39]  # of a video of 40 frames: labels 0, 37.5 (or so), ..., 100

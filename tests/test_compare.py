@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from report_material import good_results, make_report_of
 
-from infer.compare import DEMONSTRATIONS, READOUT, WINDOW, compare, compare_reports, read_run, run_names
-from infer.compare_page import panels
-from infer.compare_table import as_markdown, as_text, table
+from infer.report.compare import DEMONSTRATIONS, READOUT, WINDOW, compare, compare_reports, read_run, run_names
+from infer.report.compare_page import panels
+from infer.report.compare_table import as_markdown, as_text, table
 
 BASE = {"voc": 0.1, "cycle_voc": 0.0, "mae": 40.0, "final": 50.0, "parse_rate": 1.0, "stage_accuracy": 0.2}
 

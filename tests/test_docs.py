@@ -19,7 +19,7 @@ def literals() -> list[str]:
     """Return the text literals of the packages, placeholders of f-strings as gaps."""
     found = []
     for package in PACKAGES:
-        for path in sorted((ROOT / package).glob("*.py")):
+        for path in sorted((ROOT / package).glob("**/*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):
                     found.append("".join(v.value if isinstance(v, ast.Constant) else GAP for v in node.values))

@@ -18,8 +18,8 @@ from infer.metrics import METRICS, voc
 from infer.model import ProgressModel
 from infer.predict import EncodedVideo, infer_progress_from_video, predict_video
 from infer.records import read_records
-from infer.report import main as make_report
-from infer.report import make_parser as report_parser
+from infer.report.__main__ import main as make_report
+from infer.report.__main__ import make_parser as report_parser
 from train.collate import WindowCollator, needed_frames
 from train.features import prepare_frames
 from train.lora import train_lora

@@ -4,10 +4,10 @@ from made_adapter import make_adapter
 
 from dataset.demonstration import read_demonstrations
 from dataset.window import WindowSpec
-from infer.evaluate import EvaluationSpec, evaluate, model_readers, read_training_demonstrations, rival_values
 from infer.metric_block import COLUMNS
 from infer.model import ProgressModel
 from infer.predict import infer_progress_from_video
+from infer.report.evaluate import EvaluationSpec, evaluate, model_readers, read_training_demonstrations, rival_values
 
 
 @pytest.fixture(scope="module")

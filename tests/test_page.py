@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from report_material import NAN, good_results, make_reading, make_report_of, make_result
 
-from infer.page import format_table, format_verdict, render_html, render_markdown
+from infer.report.page import format_table, format_verdict, render_html, render_markdown
 
 VOID = {"br", "img", "meta", "link", "input", "hr", "path", "use"}
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dataset.video import VideoReader
 from infer.calibration import IsotonicCalibration, reliability_bins
-from infer.plots import AXIS_LEFT, AXIS_RIGHT, THEME, draw_episode, draw_reliability, filmstrip, strip
+from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, THEME, draw_episode, draw_reliability, filmstrip, strip
 
 NAN = float("nan")
 

@@ -4,8 +4,8 @@ import torch
 from material import NANO
 from report_material import good_results
 
-from infer.evaluate import EvaluationSpec
-from infer.provenance import collect_provenance, git_commit, measured_cost, peak_memory_gb
+from infer.report.evaluate import EvaluationSpec
+from infer.report.provenance import collect_provenance, git_commit, measured_cost, peak_memory_gb
 
 
 def test_a_base_alone(nano, video):

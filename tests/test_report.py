@@ -6,7 +6,8 @@ from material import DEMO, NANO
 from report_material import good_results, make_report_of
 
 from infer.errors import ModelError
-from infer.report import main, make_parser, make_report, write_report
+from infer.report.__main__ import main, make_parser
+from infer.report.card import make_report, write_report
 
 
 def test_files(video, tmp_path):
@@ -40,10 +41,10 @@ def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, 
         raise RuntimeError("reached")
 
     monkeypatch.setattr("infer.model.ProgressModel.load", lambda *words: None)
-    monkeypatch.setattr("infer.evaluate.evaluate", lambda *words: [])
-    monkeypatch.setattr("infer.provenance.collect_provenance", lambda *words: {})
-    monkeypatch.setattr("infer.provenance.measured_cost", lambda *words: {})
-    monkeypatch.setattr("infer.summary.summarise", summarise)
+    monkeypatch.setattr("infer.report.evaluate.evaluate", lambda *words: [])
+    monkeypatch.setattr("infer.report.provenance.collect_provenance", lambda *words: {})
+    monkeypatch.setattr("infer.report.provenance.measured_cost", lambda *words: {})
+    monkeypatch.setattr("infer.report.summary.summarise", summarise)
     with pytest.raises(RuntimeError, match="reached"):
         make_report(str(tmp_path), True, [annotation_path], tmp_path / "out", None)
     assert sum("data.labels: visual" in notice for notice in told) == count

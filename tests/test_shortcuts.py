@@ -6,7 +6,7 @@ from tqdm import tqdm
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, window_indices
 from infer.frames import EncodedVideo
-from infer.shortcuts import (
+from infer.report.shortcuts import (
     SCENE_TESTS,
     changed_windows,
     clock_through,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from report_material import COST, NAN, PROVENANCE, TRAIN, good_results, make_reading, make_report_of, make_result
 
-from infer.evaluate import TrainingReading
-from infer.summary import calibrate, summarise
+from infer.report.evaluate import TrainingReading
+from infer.report.summary import calibrate, summarise
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from material import make_annotation, write_video
 from dataset.annotation import write_annotation
 from dataset.demonstration import read_demonstrations
 from infer.errors import ModelError
-from infer.training_demonstration import (
+from infer.report.training_demonstration import (
     find_training_demonstrations,
     read_recipe_document,
     read_train_summary,

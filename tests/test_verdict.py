@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from report_material import good_results, make_reading, make_result
 
-from infer.shortcuts import judge_shortcuts
-from infer.summary import judge_all_shortcuts
-from infer.verdict import ADOPT, MORE, REJECT, RULES, Evidence, gather_evidence, judge
+from infer.report.shortcuts import judge_shortcuts
+from infer.report.summary import judge_all_shortcuts
+from infer.report.verdict import ADOPT, MORE, REJECT, RULES, Evidence, gather_evidence, judge
 
 FALLS = [[100.0, 50.0, 0.0]]
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 from report_material import NAN, make_result
 
-from infer.worst import worst_windows
+from infer.report.worst import worst_windows
 
 
 def test_the_largest_errors_come_first_with_all_answers(video):

@@ -152,7 +152,7 @@ def write_page(path: str | Path, document: dict[str, Any], reader: VideoReader) 
     """Write one self-contained page: answer, what to annotate next with pictures, curves, table; opens offline."""
     from jinja2 import Environment, PackageLoader
 
-    from infer.plots import filmstrip, strip
+    from infer.report.plots import filmstrip, strip
 
     environment = Environment(loader=PackageLoader("train", ""), autoescape=True)
     environment.filters["shown"] = _shown
@@ -176,7 +176,7 @@ def draw_rehearsal(document: dict[str, Any]) -> str:
     """Draw label and held-out reading over time, the range over all copies behind them, misread stretches marked."""
     import matplotlib.pyplot as plt
 
-    from infer.plots import ADAPTER, AXIS_LEFT, AXIS_RIGHT, LABEL, PLOT_SIZE, SOFT, STYLE, themed_svg
+    from infer.report.plots import ADAPTER, AXIS_LEFT, AXIS_RIGHT, LABEL, PLOT_SIZE, SOFT, STYLE, themed_svg
 
     curves = document["curves"]
     seconds = curves["seconds"]

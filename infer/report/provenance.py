@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from infer.adapter import ADAPTER_CONFIG
-from infer.evaluate import EpisodeResult, EvaluationSpec
 from infer.model import ProgressModel
 from infer.predict import choose_window
-from infer.training_demonstration import read_recipe_document
+from infer.report.evaluate import EpisodeResult, EvaluationSpec
+from infer.report.training_demonstration import read_recipe_document
 
 PACKAGES = ("torch", "transformers", "peft", "av", "numpy", "scipy")
 CHECKOUT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from infer.metric_block import Block, card_block
 from infer.model import ProgressModel
 from infer.predict import choose_window, predict_video, sampled_frames
 from infer.records import Prediction
-from infer.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spaced, read_shortcuts
+from infer.report.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spaced, read_shortcuts
 
 RIVALS = ("clock", "constant")
 CONSTANT = 50.0  # percent: the rival that always says the same

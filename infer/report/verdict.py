@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dataset.progress import SUCCESS_THRESHOLD
-from infer.evaluate import CONSTANT, EpisodeResult
 from infer.metrics import mean_of_defined
-from infer.shortcuts import SCENE_TESTS, ShortcutResult
+from infer.report.evaluate import CONSTANT, EpisodeResult
+from infer.report.shortcuts import SCENE_TESTS, ShortcutResult
 from infer.success import auroc
 
 Outcome = Literal["adopt", "need more demos", "do not use"]

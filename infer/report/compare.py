@@ -119,8 +119,8 @@ def compare_reports(paths: Sequence[str | Path], output: str | Path) -> Comparis
     Raises:
         ValueError: A file is missing or no report; the message names it.
     """
-    from infer.compare_page import render_comparison
-    from infer.compare_table import as_document, as_markdown, as_text
+    from infer.report.compare_page import render_comparison
+    from infer.report.compare_table import as_document, as_markdown, as_text
 
     comparison = compare([read_run(path, name) for path, name in zip(paths, run_names(paths), strict=True)])
     output = Path(output)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infer.compare import COMPARED, Comparison, Figure, Run
 from infer.metric_block import shown
+from infer.report.compare import COMPARED, Comparison, Figure, Run
 
 
 def as_document(comparison: Comparison) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import numpy as np
 from dataset.progress import SUCCESS_THRESHOLD
 from infer import success
 from infer.calibration import IsotonicCalibration, ReliabilityBin, ece, fit_isotonic, reliability_bins
-from infer.evaluate import CONSTANT, RIVALS, EpisodeResult, TrainingReading
 from infer.intervals import bootstrap_interval
 from infer.metric_block import COLUMNS, mean_block, rounded
-from infer.shortcuts import ShortcutResult, judge_shortcuts
-from infer.verdict import Verdict, gather_evidence, judge
+from infer.report.evaluate import CONSTANT, RIVALS, EpisodeResult, TrainingReading
+from infer.report.shortcuts import ShortcutResult, judge_shortcuts
+from infer.report.verdict import Verdict, gather_evidence, judge
 
 FORMAT = 2
 

@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from dataset.video import VideoReader
-from infer.evaluate import EpisodeResult
 from infer.metric_block import COLUMNS, DETAIL, MAIN, REFERENCE, shown
-from infer.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
-from infer.summary import Report
-from infer.verdict import RULES
-from infer.worst import WorstWindow, worst_windows
+from infer.report.evaluate import EpisodeResult
+from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
+from infer.report.summary import Report
+from infer.report.verdict import RULES
+from infer.report.worst import WorstWindow, worst_windows
 
 GROUPS = (("successes", "held-out successes"), ("failures", "held-out failures"))
 WINDOW_HEIGHT = 84  # pixels of a picture of a worst window
@@ -75,7 +75,7 @@ def render_markdown(report: Report) -> str:
 
 def _environment(autoescape: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("infer", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("infer.report", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(shown=shown, bounds=_bounds, measured=_measured, cell=_cell)
     return environment

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.evaluate import EpisodeResult
 from infer.records import Prediction
+from infer.report.evaluate import EpisodeResult
 
 WORST_WINDOWS = 6
 PER_EPISODE = 2

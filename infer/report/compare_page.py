@@ -10,11 +10,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 from jinja2 import Environment, PackageLoader
 
-from infer.compare import COMPARED, DEMONSTRATIONS, READOUT, SEED, WINDOW, Comparison, Row, Run
-from infer.compare_table import explain, table
 from infer.metric_block import COLUMNS
 from infer.metrics import mean_of_defined
-from infer.plots import ADAPTER, BASE, CLOCK, INK, SOFT, STYLE, themed_svg
+from infer.report.compare import COMPARED, DEMONSTRATIONS, READOUT, SEED, WINDOW, Comparison, Row, Run
+from infer.report.compare_table import explain, table
+from infer.report.plots import ADAPTER, BASE, CLOCK, INK, SOFT, STYLE, themed_svg
 
 DRAWN = {"cycle_voc": "cycle_voc", "mae": "mean error (points)"}
 PANELS = 4
@@ -24,7 +24,7 @@ _COLOURS = (ADAPTER, BASE, INK, CLOCK)
 def render_comparison(comparison: Comparison) -> str:
     """Return one self-contained page; opens offline, light and dark."""
     header, *rows = table(comparison)
-    return Environment(loader=PackageLoader("infer", ""), autoescape=True).get_template("compare.html").render(
+    return Environment(loader=PackageLoader("infer.report", ""), autoescape=True).get_template("compare.html").render(
         comparison=comparison,
         header=header,
         rows=rows,

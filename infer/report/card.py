@@ -1,0 +1,98 @@
+"""Make a report card: evaluate a model on annotated episodes, and write the report into a folder.
+
+Knows the order of the work and the files of a report; does not know how a figure, a verdict or a page is made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset.demonstration import read_demonstrations
+from dataset.files import write_text_atomically
+from infer.records import make_records, write_records
+
+if TYPE_CHECKING:
+    from dataset.demonstration import Demonstration
+    from infer.report.evaluate import EvaluationSpec
+    from infer.report.summary import Report
+
+
+def make_report(
+    model_path: str,
+    use_lora: bool,
+    annotations: Sequence[str | Path],
+    output: str | Path,
+    spec: EvaluationSpec,
+    train_annotations: Sequence[str | Path] = (),
+    base_model: str | None = None,
+    torch_dtype: str = "auto",
+    command: Sequence[str] = (),
+) -> Report:
+    """Evaluate a model on annotated episodes, write the report into a folder and return it.
+
+    Args:
+        model_path: The adapter folder; without `use_lora` a base.
+        use_lora: Whether `model_path` is an adapter.
+        annotations: Annotated episodes that were not trained on.
+        output: Folder for `report.html`, `report.md`, `report.json` and `predictions/`.
+        spec: How much is read, and how.
+        train_annotations: Where the training demonstrations are now; by default where the adapter's recipe says.
+        base_model, torch_dtype: See `ProgressModel.load`.
+        command: The words of the command line, for the provenance.
+    """
+    started = time.monotonic()
+    from infer.report.training_demonstration import find_training_demonstrations, read_train_summary, seen_in_training
+
+    demonstrations = read_demonstrations(annotations)
+    train = read_train_summary(model_path) if use_lora else {}
+    sources = train.get("data", [])
+    trained_on = seen_in_training(demonstrations, sources)
+    training: list[Demonstration] = []
+    notices = _notices(sources)
+    if use_lora:
+        training, missing = find_training_demonstrations(model_path, sources, train_annotations)
+        notices += [missing] if missing else []
+
+    from infer.model import ProgressModel
+    from infer.report.evaluate import evaluate, read_training_demonstrations
+    from infer.report.provenance import collect_provenance, measured_cost
+    from infer.report.summary import summarise
+
+    model = ProgressModel.load(model_path, use_lora, base_model, torch_dtype)
+    results = list(evaluate(model, demonstrations, spec, trained_on))
+    reading = read_training_demonstrations(model, training, spec) if training else None
+    provenance = collect_provenance(model, model_path, results, spec, train, command)
+    seconds = train.get("seconds", 0.0) + time.monotonic() - started
+    report = summarise(results, reading, notices, train, provenance, measured_cost(model, results), seconds)
+    write_report(report, output)
+    return report
+
+
+def _notices(sources: Sequence[dict]) -> list[str]:
+    notices = []
+    if any(source.get("labels") == "visual" for source in sources):
+        notices.append(
+            "The adapter was trained on data.labels: visual, and is judged here against linear labels (or measured "
+            "ones): inside a stage the two differ, and that difference is part of mae. Order metrics are less touched."
+        )
+    return notices
+
+
+def write_report(report: Report, output: str | Path) -> None:
+    """Write `report.json`, `report.md`, `report.html` and `predictions/<episode>.<model>.jsonl` into a folder."""
+    from infer.report.page import render_html, render_markdown
+
+    output = Path(output)
+    for result in report.results:
+        task = result.demonstration.annotation.task
+        for name, predictions in result.predictions.items():
+            records = make_records(result.demonstration.video, task, predictions)
+            write_records(output / "predictions" / f"{result.demonstration.episode}.{name}.jsonl", records)
+    text = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
+    write_text_atomically(output / "report.json", text)
+    write_text_atomically(output / "report.md", render_markdown(report))
+    write_text_atomically(output / "report.html", render_html(report))
