@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--settings", default="benchmarks/one_shot.yaml", help="YAML: name -> overrides and options")
     run.add_argument("--only", nargs="+", help="names of settings (default: all)")
     run.add_argument("--seeds", nargs="+", type=int, default=[0])
+    run.add_argument("--max_sampled_frames", type=int, help="frames per playback (default: all), for a quicker look")
     run.add_argument("--output", required=True)
     table = commands.add_parser("table", help="print what runs reached, as Markdown")
     table.add_argument("--output", required=True)
@@ -121,16 +122,19 @@ def adapt_and_judge(
         shutil.rmtree(adapter)
     trained = time.monotonic() - started
     others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
-    episodes = list(judge(model, family, recipe.data.window, others, setting.get("readout", "text")))
+    readout = setting.get("readout", "text")
+    episodes = list(judge(model, family, recipe.data.window, others, readout, arguments.max_sampled_frames))
     row = {"setting": name, "family": family.name, "seed": seed, "train_seconds": round(trained, 1)}
     return row | {"seconds": round(time.monotonic() - started, 1), "episodes": episodes}
 
 
-def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str) -> Iterator[dict[str, Any]]:
+def judge(
+    model, family: Path, window, other_tasks: Sequence[str], readout: str, max_sampled_frames: int | None
+) -> Iterator[dict[str, Any]]:
     """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
     from dataset.video import VideoReader
     from infer.frames import EncodedVideo
-    from infer.predict import predict_video
+    from infer.predict import predict_video, sampled_frames
 
     def read(video, task, frames, reverse=False):
         answers = list(predict_video(model, video, task, window, frames, reverse=reverse, readout=readout))
@@ -140,20 +144,20 @@ def judge(model, family: Path, window, other_tasks: Sequence[str], readout: str)
     for path in [*sorted((family / "held_out").glob("*.json")), *cameras]:
         (demonstration,) = read_demonstrations([path])
         reader = VideoReader(demonstration.video)
-        video, frames = EncodedVideo(model, reader, keep_all=True), list(range(len(reader)))
+        video, frames = EncodedVideo(model, reader, keep_all=True), sampled_frames(len(reader), max_sampled_frames)
         forward, parsed = read(video, demonstration.annotation.task, frames)
         backward, parsed_back = read(video, demonstration.annotation.task, frames, reverse=True)
         row = {
             "episode": path.stem,
             "kind": "camera" if path in cameras else kind_of(demonstration),
             "success": bool(demonstration.annotation.success),
-            "labels": label_curve(demonstration.annotation).round(2).tolist(),
+            "labels": label_curve(demonstration.annotation)[frames].round(2).tolist(),
             "forward": forward,
             "backward": backward,
             "parse_rate": float(np.mean(parsed + parsed_back)),
         }
         if row["kind"] == "success" and other_tasks:
-            spread = np.linspace(0, len(frames) - 1, WRONG_TASK_WINDOWS).round().astype(int).tolist()
+            spread = sampled_frames(len(reader), WRONG_TASK_WINDOWS)
             row["wrong_task"] = [value for task in other_tasks for value in read(video, task, spread)[0]]
         yield row
 

@@ -10,7 +10,9 @@ import ast
 from material import ROOT
 
 PAGE = ROOT / "docs" / "tree.md"
-FOLDERS = ("dataset", "annotate", "infer", "infer/report", "train", "recipes/demo", "recipes/nano", "benchmarks", "tests")
+FOLDERS = (
+    "dataset", "annotate", "infer", "infer/report", "train", "recipes/demo", "recipes/nano", "benchmarks", "tests",
+)  # fmt: skip
 HEAD = """\
 # Every file, with what it knows
 

@@ -27,9 +27,15 @@ def write_report(
         "task": "Open the drawer",
         "judged": "adapter",
         "verdict": {"outcome": "adopt"},
-        "adapter": figures,
-        "base": BASE,
-        "intervals": {"adapter": {name: None if v is None else [v - 0.05, v + 0.05] for name, v in figures.items()}},
+        "successes": {
+            "adapter": figures,
+            "base": BASE,
+            "intervals": {
+                "adapter": {name: None if v is None else [v - 0.05, v + 0.05] for name, v in figures.items()}
+            },
+        },
+        "failures": {"adapter": {"mae": 25.0}, "base": {"mae": None}, "intervals": {"adapter": {"mae": None}}},
+        "success": {"threshold": 95.0, "adapter": {"auroc": 0.75}, "base": {"auroc": 0.5}},
         "provenance": {
             "base": "base",
             "training_demonstrations": demos,
@@ -47,21 +53,6 @@ def write_report(
     path = folder / "report.json"
     path.write_text(json.dumps(report))
     return str(path)
-
-
-def old_report(folder: Path) -> str:
-    """Write a report.json as they were before there was provenance."""
-    report = {
-        "task": "Open the drawer",
-        "base": BASE,
-        "adapter": {"voc": 0.7, "cycle_voc": 0.69, "mae": 16.8, "final": 100.0, "parse_rate": 1.0},
-        "episodes": [{"episode": "a", "video": "a.mp4", "success": True}],
-        "train": {"base_model": "base", "window": {"size": 8, "rate_hz": 6.25}, "data": [{"annotation": "x.json"}]},
-        "seconds_total": 1.0,
-    }
-    folder.mkdir(parents=True)
-    (folder / "report.json").write_text(json.dumps(report))
-    return str(folder / "report.json")
 
 
 def read(paths):
@@ -105,15 +96,11 @@ def test_any_value_of_the_recipe_may_be_what_differs(tmp_path):
     assert [row.runs[0].name for row in comparison.rows] == ["b", "a"]
 
 
-def test_reports_without_provenance_are_read_and_told(tmp_path):
-    comparison = read([old_report(tmp_path / "old"), write_report(tmp_path / "new", 0.8)])
-    assert comparison.notes == (
-        "old does not say: read-out, LoRA rank, seed, intervals. Make the report again to have it.",
-    )
-    header, *rows = table(comparison)
-    old = next(row for row in rows if "old" in row)
-    assert old[header.index("cycle_voc")] == "0.69" and old[header.index("stage_accuracy")] == "-"
-    assert old[header.index("read-out")] == "?"
+def test_successes_and_failures_are_told_apart(tmp_path):
+    run = read([write_report(tmp_path / "a", 0.8)]).runs[0]
+    assert (run.figures["mae"], run.figures["failures: mae"], run.figures["end_auroc"]) == (10.0, 25.0, 0.75)
+    assert run.base_figures["failures: mae"] is None and run.base_figures["mae"] == 40.0
+    assert run.intervals["failures: mae"] is None and run.intervals["end_auroc"] is None
 
 
 def test_other_tasks_and_other_episodes_are_not_taken_together(tmp_path):
@@ -160,10 +147,10 @@ def test_names_are_the_shortest_that_tell_runs_apart():
         run_names(["a/report.json", "a/report.json"])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"task": "t"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"judged": "adapter"}'])
 def test_a_file_that_is_no_report_is_one_clear_message(tmp_path, text):
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match=r"report\.json is no report"):
+    with pytest.raises(ValueError, match=r"report\.json is no report of this version"):
         read_run(tmp_path / "report.json", "x")
     with pytest.raises(ValueError, match="no such file"):
         read_run(tmp_path / "none.json", "x")
@@ -172,6 +159,6 @@ def test_a_file_that_is_no_report_is_one_clear_message(tmp_path, text):
 def test_the_report_that_is_written_today_is_read_in_full(video, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(make_report_of(good_results(video)).document))
     run = read_run(tmp_path / "report.json", "x")
-    assert run.verdict == "adopt" and run.seed == 0 and run.lacks == ()
+    assert run.verdict == "adopt" and run.seed == 0
     assert (run.setting[DEMONSTRATIONS], run.setting[WINDOW], run.setting[READOUT]) == (1, 8, "text")
     assert None not in (run.figures["cycle_voc"], run.base_figures["mae"], run.intervals["mae"])

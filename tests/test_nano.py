@@ -26,9 +26,9 @@ def test_drawn_episodes_have_exact_labels():
 
 
 def test_a_gripper_beyond_the_upper_edge_is_drawn():
-    from scenes import _Painter
+    from scenes import Painter
 
-    painter = _Painter(np.random.default_rng(0), 32, (200, 0, 0), (0, 0, 200), "block", "tray")
+    painter = Painter(np.random.default_rng(0), 32, (200, 0, 0), (0, 0, 200), "block", "tray")
     assert painter.paint((0.5, 3.0, 1.0, 0.2, 0.0, 0.8)).shape == (32, 32, 3)
     assert painter.place(0.5, 3.0)[1] < 0.0
 

@@ -2,8 +2,7 @@
 
     python -m infer.report --compare runs/*/report.json --output runs/compare
 
-Knows `report.json` files, of this version and of the one before (without provenance); does not know models or how a
-report is made.
+Knows `report.json` files; does not know models or how a report is made.
 """
 
 from __future__ import annotations
@@ -15,9 +14,41 @@ from pathlib import Path
 from typing import Any
 
 from dataset.files import write_text_atomically
+from infer.metric_block import COLUMNS
 from infer.metrics import mean_of_defined
 
-COMPARED = ("cycle_voc", "voc", "mae", "stage_accuracy", "success_auroc", "parse_rate")
+
+@dataclass(frozen=True)
+class Compared:
+    """A figure that is compared, and where a report has it.
+
+    Args:
+        episodes: "successes", "failures", or "success" for the figures of the last values of all of them.
+        metric: Its name there.
+        text: What it says, for a person.
+        decimals: Digits behind the point.
+    """
+
+    episodes: str
+    metric: str
+    text: str
+    decimals: int
+
+
+def _of(episodes: str, metric: str, said: str) -> Compared:
+    column = COLUMNS[metric]
+    return Compared(episodes, metric, f"{said}: {column.text}", column.decimals)
+
+
+COMPARED = {
+    "cycle_voc": _of("successes", "cycle_voc", "successes"),
+    "voc": _of("successes", "voc", "successes"),
+    "mae": _of("successes", "mae", "successes"),
+    "failures: mae": _of("failures", "mae", "failures"),
+    "end_auroc": Compared("success", "auroc", "chance that a success ends above a failure", 2),
+    "stage_accuracy": _of("successes", "stage_accuracy", "successes"),
+    "parse_rate": _of("successes", "parse_rate", "successes"),
+}
 DEMONSTRATIONS, WINDOW, SPACING = "demonstrations", "window size", "window spacing"
 READOUT, RANK, SEED = "read-out", "LoRA rank", "seed"
 # Parts of a recipe that do not change what is learnt, or that have a name of their own above.
@@ -36,15 +67,14 @@ class Run:
         name: What tells it from the others, from its path.
         path: The file.
         task: The task text.
-        setting: What the adapter was made and read with, by name; None where the report does not say.
-        seed: Of the training; None where the report does not say.
+        setting: What the adapter was made and read with, by name; None where a base alone was judged.
+        seed: Of the training; None for a base.
         held_out: Names of the episodes that the figures were measured on.
-        recordings: Fingerprints of their videos; empty where the report does not say.
-        figures: Metric by name, averaged over the held-out episodes.
+        recordings: Fingerprints of their videos.
+        figures: By the names of `COMPARED`, averaged over the held-out episodes; None where undefined.
         intervals: (low, high) by name, over the held-out episodes; None where there is none.
         base_figures: The same as `figures`, of the base.
-        verdict: "adopt", "need more demos", "do not use"; None where the report gives none.
-        lacks: What an earlier version did not write down.
+        verdict: "adopt", "need more demos" or "do not use".
     """
 
     name: str
@@ -57,8 +87,7 @@ class Run:
     figures: dict[str, float | None]
     intervals: dict[str, tuple[float, float] | None]
     base_figures: dict[str, float | None]
-    verdict: str | None
-    lacks: tuple[str, ...]
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -143,51 +172,44 @@ def run_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def read_run(path: str | Path, name: str) -> Run:
-    """Read one report of this version or of the one before, which knew of no provenance."""
+    """Read one report."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
-        judged = report.get("judged", "adapter")
-        figures, task = report[judged], report["task"]
-        episodes = report["episodes"]
+        judged, provenance = report["judged"], report["provenance"]
+        window = provenance["window"]
+        held_out = [row for row in provenance["episodes"] if row["held_out"]]
+        setting = {
+            "base": provenance["base"],
+            DEMONSTRATIONS: provenance["training_demonstrations"],
+            WINDOW: window["size"],
+            SPACING: f"{window['rate_hz']:g} Hz" if window.get("rate_hz") else window.get("stride"),
+            READOUT: provenance["readout"],
+            RANK: provenance["lora_rank"],
+        }
+        return Run(
+            name=name,
+            path=str(path),
+            task=report["task"],
+            setting=setting | _flat(provenance.get("recipe") or {}),
+            seed=provenance["seed"],
+            held_out=frozenset(row["episode"] for row in held_out),
+            recordings=frozenset(row["fingerprint"] for row in held_out),
+            figures={figure: report[c.episodes][judged][c.metric] for figure, c in COMPARED.items()},
+            intervals={figure: _interval(report, c, judged) for figure, c in COMPARED.items()},
+            base_figures={figure: report[c.episodes].get("base", {}).get(c.metric) for figure, c in COMPARED.items()},
+            verdict=report["verdict"]["outcome"],
+        )
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `python -m infer.report` writes one") from None
     except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no report ({error!r}); `python -m infer.report` writes one") from None
-    provenance = report.get("provenance", {})
-    train = report.get("train") or {}
-    window = provenance.get("window") or train.get("window") or {}
-    spacing = f"{window['rate_hz']:g} Hz" if window.get("rate_hz") else window.get("stride")
-    sources = provenance.get("episodes") or episodes
-    held_out = [row for row in sources if row.get("held_out", True)]
-    setting = {
-        "base": provenance.get("base") or train.get("base_model"),
-        DEMONSTRATIONS: provenance.get("training_demonstrations", len(train["data"]) if "data" in train else None),
-        WINDOW: window.get("size"),
-        SPACING: spacing,
-        READOUT: provenance.get("readout"),
-        RANK: provenance.get("lora_rank"),
-    }
-    said = {
-        READOUT: setting[READOUT],
-        RANK: setting[RANK],
-        SEED: provenance.get("seed"),
-        "intervals": report.get("intervals"),
-    }
-    intervals = (report.get("intervals") or {}).get(judged, {})
-    return Run(
-        name=name,
-        path=str(path),
-        task=task,
-        setting=setting | _flat(provenance.get("recipe") or {}),
-        seed=provenance.get("seed"),
-        held_out=frozenset(row["episode"] for row in held_out),
-        recordings=frozenset(row["fingerprint"] for row in held_out if "fingerprint" in row),
-        figures={metric: figures.get(metric) for metric in COMPARED},
-        intervals={metric: tuple(intervals[metric]) if intervals.get(metric) else None for metric in COMPARED},
-        base_figures={metric: (report.get("base") or {}).get(metric) for metric in COMPARED},
-        verdict=(report.get("verdict") or {}).get("outcome"),
-        lacks=tuple(key for key, value in said.items() if value is None) if judged == "adapter" else (),
-    )
+        raise ValueError(
+            f"{path} is no report of this version ({error!r}); `python -m infer.report` writes one"
+        ) from None
+
+
+def _interval(report: dict[str, Any], compared: Compared, judged: str) -> tuple[float, float] | None:
+    bounds = report[compared.episodes].get("intervals", {}).get(judged, {}).get(compared.metric)
+    return (bounds[0], bounds[1]) if bounds else None
 
 
 def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -208,8 +230,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """Put runs of one setting together, and say what differs between the settings."""
     keys = list(dict.fromkeys(key for run in runs for key in run.setting))
     differs = [key for key in keys if len({_hashable(run.setting.get(key)) for run in runs}) > 1]
-    recordings = {run.recordings for run in runs if run.recordings}
-    shared = len({(run.task, run.held_out) for run in runs}) == 1 and len(recordings) <= 1
+    recordings = {run.recordings for run in runs}
+    shared = len({(run.task, run.held_out) for run in runs}) == 1 and len(recordings) == 1
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
         place = tuple(_hashable(run.setting.get(key)) for key in differs)
@@ -244,9 +266,6 @@ def _notes(runs: Sequence[Run], shared: bool) -> list[str]:
         tasks = {run.task for run in runs}
         what = f"of {len(tasks)} tasks" if len(tasks) > 1 else "measured on different held-out episodes"
         notes.append(f"The reports are {what}: a difference between rows may come from there.")
-    for run in runs:
-        if run.lacks:
-            notes.append(f"{run.name} does not say: {', '.join(run.lacks)}. Make the report again to have it.")
     return notes
 
 

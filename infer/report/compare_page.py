@@ -10,13 +10,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 from jinja2 import Environment, PackageLoader
 
-from infer.metric_block import COLUMNS
 from infer.metrics import mean_of_defined
 from infer.report.compare import COMPARED, DEMONSTRATIONS, READOUT, SEED, WINDOW, Comparison, Row, Run
 from infer.report.compare_table import explain, table
 from infer.report.plots import ADAPTER, BASE, CLOCK, INK, SOFT, STYLE, themed_svg
 
-DRAWN = {"cycle_voc": "cycle_voc", "mae": "mean error (points)"}
+DRAWN = {"cycle_voc": "cycle_voc", "mae": "mean error (points)"}  # of the successes
 PANELS = 4
 _COLOURS = (ADAPTER, BASE, INK, CLOCK)
 
@@ -31,7 +30,7 @@ def render_comparison(comparison: Comparison) -> str:
         numbers=len(COMPARED),
         plot=draw_comparison(comparison),
         explained=explain(comparison),
-        columns={metric: column.text for metric, column in COLUMNS.items() if metric in COMPARED},
+        columns={figure: compared.text for figure, compared in COMPARED.items()},
         tasks=sorted({run.task for run in comparison.runs}),
         panels=max(2, len(panels(comparison))),
     )  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infer.metric_block import shown
 from infer.report.compare import COMPARED, Comparison, Figure, Run
 
 
@@ -44,7 +43,7 @@ def table(comparison: Comparison) -> list[list[str]]:
                 *([row.runs[0].task] if tasks else []),
                 *("?" if row.setting[key] is None else str(row.setting[key]) for key in comparison.differs),
                 runs,
-                ", ".join(dict.fromkeys(run.verdict or "-" for run in row.runs)),
+                ", ".join(dict.fromkeys(run.verdict for run in row.runs)),
                 *(show_figure(row.figures[metric], metric) for metric in COMPARED),
             ]
         )
@@ -53,10 +52,14 @@ def table(comparison: Comparison) -> list[list[str]]:
 
 def show_figure(figure: Figure, metric: str) -> str:
     """Return a figure as it is printed, with its spread where that is wider than a digit."""
-    mean = shown(figure.mean, metric)
-    if figure.low is None or shown(figure.low, metric) == shown(figure.high, metric) == mean:
+    mean = _shown(figure.mean, metric)
+    if figure.low is None or _shown(figure.low, metric) == _shown(figure.high, metric) == mean:
         return mean
-    return f"{mean} [{shown(figure.low, metric)}, {shown(figure.high, metric)}]"
+    return f"{mean} [{_shown(figure.low, metric)}, {_shown(figure.high, metric)}]"
+
+
+def _shown(value: float | None, figure: str) -> str:
+    return "-" if value is None else f"{value:.{COMPARED[figure].decimals}f}"
 
 
 def as_text(comparison: Comparison) -> str:
@@ -85,7 +88,8 @@ def explain(comparison: Comparison) -> str:
         "episodes": "95 % interval over the held-out episodes, of a single run",
     }
     meanings = "; ".join(text for kind, text in said.items() if kind in kinds)
-    return f"Means over the held-out episodes{f'; in brackets: {meanings}' if meanings else ''}."
+    means = "Means over the held-out successes; of failures where that is said, and end_auroc over both"
+    return f"{means}{f'; in brackets: {meanings}' if meanings else ''}."
 
 
 def _seeds(runs: Sequence[Run]) -> str:

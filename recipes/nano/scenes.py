@@ -70,7 +70,7 @@ def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
     texts = (REACH, PUSH, RELEASE) if pushing else (REACH, GRASP, LIFT, CARRY, LOWER, RELEASE)[:count]
     stages = tuple(str(rng.choice(variants)).format(**names) for variants in texts)
     task = str(rng.choice(PUSH_TASKS if pushing else PLACE_TASKS)).format(**names)
-    painter = _Painter(rng, size, COLOURS[colour], COLOURS[goal_colour], names["o"].split()[1], names["g"].split()[1])
+    painter = Painter(rng, size, COLOURS[colour], COLOURS[goal_colour], names["o"].split()[1], names["g"].split()[1])
     frames = np.stack([painter.paint(state) for state in states])
     progress = 100.0 * np.minimum((stage_index + fraction) / len(stages), 1.0)
     hand = np.array([painter.place(state[0], state[1]) for state in states])
@@ -187,7 +187,7 @@ def _simulate(rng: np.random.Generator, pushing: bool, kind: str):
     return states, np.array(stages), np.array(fractions), np.array(holds), count
 
 
-class _Painter:
+class Painter:
     """Draws scene states with one random style."""
 
     def __init__(self, rng, size, colour, goal_colour, shape, goal) -> None:
