@@ -27,6 +27,7 @@ from dataset.files import write_text_atomically
 from dataset.progress import label_curve
 from dataset.recipe import load_document
 from infer import metrics
+from infer.intervals import bootstrap_interval
 from infer.metrics import mean_of_defined
 from infer.success import auroc
 
@@ -194,30 +195,42 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def _summary_of_run(row: dict[str, Any]) -> dict[str, float | None]:
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for episode in row["episodes"]:
-        groups.setdefault(episode["kind"], []).append(episode)
-    plain = groups.get("success", []) + groups.get("pause", [])
-    recovered, failed, camera = (groups.get(kind, []) for kind in ("recovery", "failure", "camera"))
-    ends = [(episode["success"], _values(episode, "forward")[-1]) for episode in plain + recovered + failed]
-    figures = {name: mean_of_defined([_figures(e)[name] for e in plain]) for name in ("voc", "cycle_voc", "mae")}
-    return figures | {
-        "recovery_voc": mean_of_defined([_figures(e)["voc"] for e in recovered]),
-        "failures_below_90": mean_of_defined([float(end < LOW_END) for success, end in ends if not success]),
+    blocks = [episode_figures(episode) for episode in row["episodes"]]
+    ends = [(e["success"], _values(e, "forward")[-1]) for e in row["episodes"] if e["kind"] != "camera"]
+    return {key: mean_of_defined([block[key] for block in blocks]) for key in blocks[0]} | {
         "auroc": auroc(*zip(*ends, strict=True)) if ends else None,
-        "wrong_task": mean_of_defined([value for e in plain for value in e.get("wrong_task", [])]),
-        "camera_voc": mean_of_defined([_figures(e)["voc"] for e in camera]),
-        "parse_rate": mean_of_defined([e["parse_rate"] for e in plain + recovered + failed]),
         "train_seconds": row["train_seconds"],
     }
 
 
-def _figures(episode: dict[str, Any]) -> dict[str, float | None]:
-    labels, forward = np.array(episode["labels"]), _values(episode, "forward")
+def episode_figures(episode: dict[str, Any]) -> dict[str, float | None]:
+    """Return the figures that one episode gives; None for those that its kind takes no part in."""
+    kind, labels, forward = episode["kind"], np.array(episode["labels"]), _values(episode, "forward")
+    plain, voc = kind in ("success", "pause"), metrics.voc(labels, forward)
+    cycle_voc = metrics.cycle_voc(labels, forward, labels[::-1], _values(episode, "backward"))
     return {
-        "voc": metrics.voc(labels, forward),
-        "cycle_voc": metrics.cycle_voc(labels, forward, labels[::-1], _values(episode, "backward")),
-        "mae": metrics.mae(labels, forward),
+        "voc": voc if plain else None,
+        "cycle_voc": cycle_voc if plain else None,
+        "mae": metrics.mae(labels, forward) if plain else None,
+        "recovery_voc": voc if kind == "recovery" else None,
+        "failures_below_90": float(forward[-1] < LOW_END) if kind == "failure" else None,
+        "wrong_task": mean_of_defined(episode.get("wrong_task", [])) if plain else None,
+        "camera_voc": voc if kind == "camera" else None,
+        "parse_rate": episode["parse_rate"] if kind != "camera" else None,
+    }
+
+
+def intervals(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, float] | None]:
+    """Return the bootstrap interval of each figure over the episodes of all families, each averaged over its seeds."""
+    episodes: dict[tuple[str, str], list[dict[str, float | None]]] = {}
+    for row in rows:
+        for episode in row["episodes"]:
+            key = row["family"], f"{episode['kind']} {episode['episode']}"
+            episodes.setdefault(key, []).append(episode_figures(episode))
+    names = next(iter(episodes.values()))[0]
+    return {
+        name: bootstrap_interval([mean_of_defined([block[name] for block in blocks]) for blocks in episodes.values()])
+        for name in names
     }
 
 
@@ -237,7 +250,7 @@ def read_rows(folder: str, families: Sequence[str] | None) -> list[dict[str, Any
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    """Print one Markdown row per setting: the mean over families, and its spread over seeds where there are several."""
+    """Print a Markdown row per setting: means, spread over seeds (±), 95 % intervals over episodes (brackets)."""
     rows = read_rows(arguments.output, arguments.families)
     if not rows:
         raise ValueError(f"{arguments.output} holds no results; make some with `one_shot.py run`")
@@ -253,20 +266,21 @@ def print_table(arguments: argparse.Namespace) -> None:
         seeds = sorted({r["seed"] for r in chosen})
         per_seed = [summary([r for r in chosen if r["seed"] == seed]) for seed in seeds]
         families = family or f"{len({r['family'] for r in chosen})} families"
-        cells = [spread([block[column] for block in per_seed]) for column in columns]
+        bounds = intervals(chosen)
+        cells = [spread([block[column] for block in per_seed], bounds.get(column)) for column in columns]
         print(f"| {setting} | {families} | {len(seeds)} | " + " | ".join(cells) + " |")
         table[setting, family] = per_seed
     if arguments.plot:
         plot(table, Path(arguments.plot))
 
 
-def spread(values: Sequence[float | None]) -> str:
-    """Return the mean and, for several values, half of their range."""
+def spread(values: Sequence[float | None], bounds: tuple[float, float] | None = None) -> str:
+    """Return the mean, for several values half of their range, and the bounds of an interval if there is one."""
     values = [value for value in values if value is not None]
     if not values:
         return "-"
     half = f" ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.2f}{half}"
+    return f"{np.mean(values):.2f}{half}" + (f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else "")
 
 
 def plot(table: dict[tuple[str, str], list[dict[str, float | None]]], path: Path) -> None:
