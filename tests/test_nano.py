@@ -170,6 +170,64 @@ def test_a_rewinding_window_goes_past_its_frame_and_back():
     assert window[top] > last and (steps[:top] > 0).all() and (steps[top:] < 0).all()
 
 
+def marked_episode():
+    """Return an episode of black pictures with a white mark where its object is, out of sight in the last one."""
+    from scenes import Episode
+
+    places = np.array([[0.25, 0.5], [0.5, 0.625], [0.75, 0.75], [np.nan, np.nan]])
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    for frame, (x, y) in zip(frames[:3], places, strict=False):
+        frame[round(y * 64) - 1 : round(y * 64) + 1, round(x * 64) - 1 : round(x * 64) + 1] = 255
+    nowhere = np.full((4, 2), np.nan)
+    texts = ("Take the red cup", ("Close the gripper on the red cup", "Lower the red cup"))
+    return Episode(frames, *texts, np.array([0, 0, 1, 1]), np.arange(4.0), np.zeros(4), nowhere, places, "red")
+
+
+def test_a_view_moves_pictures_and_places_alike():
+    from nano_batches import draw_view
+
+    episode, options, seen = marked_episode(), training_options(), 0
+    for seed in range(40):
+        view = draw_view(episode, options, np.random.default_rng(seed))
+        pictures = view.show(episode.frames)
+        assert pictures.shape == (4, 3, 64, 64)
+        for picture, place in zip(pictures[:3], episode.thing, strict=False):
+            x, y = view.place(*place)
+            if 0.05 < x < 0.95 and 0.05 < y < 0.95:
+                rows, columns = np.nonzero((picture[0] > picture[0].min() + 60).numpy())
+                assert np.hypot(columns.mean() + 0.5 - x * 64, rows.mean() + 0.5 - y * 64) < 1.5
+                seen += 1
+    assert seen > 60
+
+
+def test_a_new_look_is_drawn_where_the_object_is_and_named_in_the_texts():
+    from repaint import draw_look
+    from scenes import COLOURS
+
+    episode = marked_episode()
+    for seed in range(20):
+        renamed, look = draw_look(episode, np.random.default_rng(seed))
+        assert renamed.colour in COLOURS and renamed.task == f"Take the {renamed.colour} cup"
+        assert renamed.stages[1] == f"Lower the {renamed.colour} cup"  # "Lower" keeps its letters
+        frames = look.show(episode.frames, episode.thing)
+        assert episode.frames.sum() == 3 * 4 * 3 * 255  # the original is left alone
+        around = look.show(np.zeros_like(episode.frames), np.full((4, 2), np.nan))
+        assert np.array_equal(frames[3], around[3]) and np.array_equal(around[0], around[3])
+        for frame, empty, (x, y) in zip(frames[:3], around, episode.thing, strict=False):
+            rows, columns = np.nonzero((frame != empty).any(-1))
+            assert len(rows) and np.hypot(columns.mean() - x * 64, rows.mean() - y * 64) < 5
+
+
+def test_only_objects_that_are_grasped_and_told_by_more_than_colour_get_a_new_look():
+    from nano_batches import repaintable_colour
+
+    clip = {"task": "push", "kind": "success", "colour": "red", "object_xy": []}
+    assert repaintable_colour(clip) == "red"
+    for other in ({"kind": "decoy"}, {"task": "door-open"}):
+        assert repaintable_colour(clip | other) is None
+    assert repaintable_colour({key: value for key, value in clip.items() if key != "object_xy"}) is None
+
+
 def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
     from nano_batches import Pools, ask
     from scenes import draw_episode

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from repaint import draw_look
 from scenes import COLOURS, GOALS, OBJECTS, Episode, draw_episode
 from sim_tasks import NEVER_TRAIN_ON, TASKS
 from tqdm import tqdm
@@ -84,6 +85,7 @@ def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tu
             held=held_by_contact(record, stage_index),
             hand=places(record, "hand_xy"),
             thing=places(record, "object_xy"),
+            colour=repaintable_colour(record),
         )
         (watch if held_out_every and number % held_out_every == held_out_every - 1 else train).append(episode)
     return train, watch
@@ -100,6 +102,15 @@ def held_by_contact(record: dict, stage_index: np.ndarray) -> np.ndarray:
     held = np.where(stage_index < carry - 1, 0.0, np.nan)
     held[(stage_index >= carry) & (stage_index < last)] = 1.0
     return held
+
+
+def repaintable_colour(record: dict) -> str | None:
+    """Return the colour of a clip's object, if its look may be changed.
+
+    That is so where its places are known, something is grasped, and not the colour alone tells it from another object.
+    """
+    grasped = TASKS[record["task"]].carry is not None and record["kind"] != "decoy"
+    return record.get("colour") if grasped and "object_xy" in record else None
 
 
 def places(record: dict, key: str) -> np.ndarray:
@@ -138,8 +149,9 @@ def draw_batch(model: ProgressModel, pools: Pools, options, rng: np.random.Gener
             pixels.append(blank_images(len(used), episode.frames.shape[1], rng))
             truths += [FrameTruth(model.tokenizer(episode.task)["input_ids"], 0.0, 0.0)] * len(used)
         else:
+            episode, shown = show(episode, used, options, rng)
             view = draw_view(episode, options, rng)
-            pixels.append(view.show(episode.frames[used]))
+            pixels.append(view.show(shown))
             truths += frame_truths(model, episode, used, view)
         for window in chosen:
             places.append([position[index] for index in window])
@@ -161,11 +173,21 @@ def draw_frames(model: ProgressModel, pools: Pools, count: int, options, rng: np
     for _ in range(count // 2):
         episode = pools.draw(options.simulated_share, rng)
         indices = [int(index) for index in rng.integers(len(episode.frames), size=2)]
+        episode, shown = show(episode, indices, options, rng)
         view = draw_view(episode, options, rng)
-        pixels.append(view.show(episode.frames[indices]))
+        pixels.append(view.show(shown))
         truths += frame_truths(model, episode, indices, view)
     features = encode(model, torch.cat(pixels))
     return [(f.embedding, truth) for f, truth in zip(features, truths, strict=True)]
+
+
+def show(episode: Episode, indices: Sequence[int], options, rng: np.random.Generator) -> tuple[Episode, np.ndarray]:
+    """Return an episode's pictures, and the episode with the texts that fit them: its object may have another look."""
+    frames = episode.frames[list(indices)]
+    if episode.colour is None or rng.random() >= options.repainted_share:
+        return episode, frames
+    episode, look = draw_look(episode, rng)
+    return episode, look.show(frames, episode.thing[list(indices)])
 
 
 def frame_truths(model: ProgressModel, episode: Episode, indices: Sequence[int], view: View) -> list[FrameTruth]:
@@ -231,7 +253,9 @@ class View:
     def show(self, frames: np.ndarray) -> torch.Tensor:
         """Return RGB uint8 frames, shape (T, side, side, 3), as floats in [0, 255], shape (T, 3, side, side)."""
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
-        side, margin = images.shape[-1], 4
+        side = images.shape[-1]
+        edges = (self.left, self.top, 1.0 - self.left - self.size, 1.0 - self.top - self.size)
+        margin = max(0, *(math.ceil(-edge * side) + 1 for edge in edges))
         if self.mirrored:
             images = images.flip(-1)
         images = torch.nn.functional.pad(images, (margin,) * 4, mode="replicate")
@@ -250,11 +274,10 @@ class View:
 
 
 def draw_view(episode: Episode, options, rng: np.random.Generator) -> View:
-    """Draw how an episode is shown: mirrored or not, a part enlarged or all of it a few pixels off, other light."""
-    side = episode.frames.shape[1]
+    """Draw how an episode is shown: mirrored or not, all of it or a part enlarged, shifted, other light."""
     mirrored = draw_mirrored(episode, options, rng)
     size = rng.uniform(options.least_crop, 1.0) if rng.random() < options.zoomed_share else 1.0
-    left, top = rng.uniform(0.0, 1.0 - size, 2) if size < 1.0 else rng.integers(-4, 5, 2) / side
+    left, top = rng.uniform(0.0, 1.0 - size, 2) + rng.uniform(-options.largest_shift, options.largest_shift, 2)
     gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
     return View(mirrored, float(left), float(top), float(size), tuple(gain.tolist()), float(rng.uniform(-18, 18)))
 

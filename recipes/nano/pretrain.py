@@ -31,7 +31,8 @@ from tqdm import tqdm
 from infer.model import ProgressModel
 
 HERE = Path(__file__).parent
-UNCHANGED = {"simulated_share": 1.0, "zoomed_share": 0.0, "mirrored_share": 0.0}  # clips as they are, to watch the loss
+NO_CHANGES = ("zoomed_share", "largest_shift", "mirrored_share", "repainted_share")
+UNCHANGED = dict.fromkeys(NO_CHANGES, 0.0) | {"simulated_share": 1.0}  # clips as they are, to watch the loss
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ class Episode:
         held: 1 where the gripper holds the object, 0 where it does not, nan where nobody knows, shape (T,).
         hand, thing: Where gripper and object are in the picture, (x, y) as shares from the upper left, nan where nobody
             knows, shape (T, 2).
+        colour: The name of the object's colour in the texts, where its look may be drawn anew (`repaint.py`).
     """
 
     frames: np.ndarray
@@ -58,6 +59,7 @@ class Episode:
     held: np.ndarray
     hand: np.ndarray
     thing: np.ndarray
+    colour: str | None = None
 
 
 def draw_episode(rng: np.random.Generator, size: int = 96) -> Episode:
