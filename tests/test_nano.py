@@ -228,6 +228,15 @@ def test_only_objects_that_are_grasped_and_told_by_more_than_colour_get_a_new_lo
     assert repaintable_colour({key: value for key, value in clip.items() if key != "object_xy"}) is None
 
 
+def test_pictures_come_to_rest_while_everything_trains():
+    from pretrain import largest_shift
+
+    options = training_options()
+    shifts = [largest_shift(step, options) for step in range(0, options.steps, 100)]
+    assert shifts[0] == options.largest_shift and shifts[-1] == options.last_shift
+    assert shifts == sorted(shifts, reverse=True) and shifts[len(shifts) // 4] > 2 * options.last_shift
+
+
 def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
     from nano_batches import Pools, ask
     from scenes import draw_episode

@@ -80,7 +80,7 @@ def train(
     model.model.train()
     probe = FrameProbe(model, image_tokens(model))
     log = train_vision(model, probe, pools, watched, recipe, rng)
-    options = recipe.train
+    options, drawing = recipe.train, recipe.train.copy()
     parameters = [*model.model.parameters(), *probe.parameters()]
     optimizer = torch.optim.AdamW(
         parameters, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
@@ -93,7 +93,8 @@ def train(
             group["lr"] = rate
         if step % 2 == 0:
             pools.drawn[rng.integers(len(pools.drawn))] = draw_episode(rng, image_side(model))
-        batch, frames = draw_batch(model, pools, options, rng)
+        drawing.largest_shift = largest_shift(step, options)
+        batch, frames = draw_batch(model, pools, drawing, rng)
         loss, probe_loss = answer_loss(model, batch, options.decisive_weight), probe.loss(frames)
         optimizer.zero_grad()
         (loss.weighted + options.probe_weight * probe_loss).backward()
@@ -122,6 +123,15 @@ def learning_rate(step: int, options: DictConfig) -> float:
     """Return the rate of a step: linear warm-up, then a cosine to 0."""
     cosine = 0.5 * (1 + math.cos(math.pi * step / options.steps))
     return options.learning_rate * min((step + 1) / options.warmup_steps, cosine)
+
+
+def largest_shift(step: int, options: DictConfig) -> float:
+    """Return how far pictures are moved at most at a step: less and less, `last_shift` from `settled` of all steps on.
+
+    Shifted pictures teach what the hand does wherever it is; where things are exactly, those that stand still.
+    """
+    left = max(0.0, 1.0 - step / (options.settled * options.steps))
+    return options.last_shift + left * (options.largest_shift - options.last_shift)
 
 
 def train_vision(
