@@ -103,6 +103,20 @@ def test_successes_and_failures_are_told_apart(tmp_path):
     assert run.intervals["failures: mae"] is None and run.intervals["end_auroc"] is None
 
 
+def test_a_base_stands_beside_its_adapters_as_no_demonstration(tmp_path):
+    paths = [write_report(tmp_path / f"s{seed}", 0.8, seed=seed) for seed in (0, 1)]
+    report = json.loads(Path(paths[0]).read_text())
+    report["judged"] = "base"
+    report["successes"]["intervals"]["base"] = report["failures"]["intervals"]["base"] = dict.fromkeys(BASE)
+    report["provenance"] |= {"training_demonstrations": None, "seed": None, "lora_rank": None, "recipe": None}
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "report.json").write_text(json.dumps(report))
+    comparison = read([*paths, str(tmp_path / "base" / "report.json")])
+    assert comparison.differs == (DEMONSTRATIONS,)
+    assert [(row.setting[DEMONSTRATIONS], len(row.runs)) for row in comparison.rows] == [(0, 1), (1, 2)]
+    assert comparison.rows[0].figures["mae"].mean == 40.0
+
+
 def test_other_tasks_and_other_episodes_are_not_taken_together(tmp_path):
     same = write_report(tmp_path / "a", 0.8)
     other_task = write_report(tmp_path / "b", 0.4, task="Close the drawer")

@@ -35,19 +35,19 @@ class Compared:
     decimals: int
 
 
-def _of(episodes: str, metric: str, said: str) -> Compared:
+def _of(episodes: str, metric: str) -> Compared:
     column = COLUMNS[metric]
-    return Compared(episodes, metric, f"{said}: {column.text}", column.decimals)
+    return Compared(episodes, metric, f"{column.text} ({episodes})", column.decimals)
 
 
 COMPARED = {
-    "cycle_voc": _of("successes", "cycle_voc", "successes"),
-    "voc": _of("successes", "voc", "successes"),
-    "mae": _of("successes", "mae", "successes"),
-    "failures: mae": _of("failures", "mae", "failures"),
+    "voc": _of("successes", "voc"),
+    "cycle_voc": _of("successes", "cycle_voc"),
+    "mae": _of("successes", "mae"),
+    "failures: mae": _of("failures", "mae"),
     "end_auroc": Compared("success", "auroc", "chance that a success ends above a failure", 2),
-    "stage_accuracy": _of("successes", "stage_accuracy", "successes"),
-    "parse_rate": _of("successes", "parse_rate", "successes"),
+    "stage_accuracy": _of("successes", "stage_accuracy"),
+    "parse_rate": _of("successes", "parse_rate"),
 }
 DEMONSTRATIONS, WINDOW, SPACING = "demonstrations", "window size", "window spacing"
 READOUT, RANK, SEED = "read-out", "LoRA rank", "seed"
@@ -67,7 +67,7 @@ class Run:
         name: What tells it from the others, from its path.
         path: The file.
         task: The task text.
-        setting: What the adapter was made and read with, by name; None where a base alone was judged.
+        setting: What it was made and read with, by name; a base has neither rank nor recipe, and 0 demonstrations.
         seed: Of the training; None for a base.
         held_out: Names of the episodes that the figures were measured on.
         recordings: Fingerprints of their videos.
@@ -127,7 +127,7 @@ class Comparison:
     """All runs.
 
     Args:
-        differs: The names of the settings that are not the same everywhere, in the order of the table's columns.
+        differs: The settings that are not the same in all runs that have them, in the order of the table's columns.
         rows: One per setting, in the order of `differs`.
         notes: What a reader must know, one line each.
     """
@@ -180,23 +180,24 @@ def read_run(path: str | Path, name: str) -> Run:
         held_out = [row for row in provenance["episodes"] if row["held_out"]]
         setting = {
             "base": provenance["base"],
-            DEMONSTRATIONS: provenance["training_demonstrations"],
+            DEMONSTRATIONS: 0 if judged == "base" else provenance["training_demonstrations"],
             WINDOW: window["size"],
             SPACING: f"{window['rate_hz']:g} Hz" if window.get("rate_hz") else window.get("stride"),
             READOUT: provenance["readout"],
-            RANK: provenance["lora_rank"],
         }
+        if judged != "base":
+            setting |= {RANK: provenance["lora_rank"]} | _flat(provenance["recipe"] or {})
         return Run(
             name=name,
             path=str(path),
             task=report["task"],
-            setting=setting | _flat(provenance.get("recipe") or {}),
+            setting=setting,
             seed=provenance["seed"],
             held_out=frozenset(row["episode"] for row in held_out),
             recordings=frozenset(row["fingerprint"] for row in held_out),
             figures={figure: report[c.episodes][judged][c.metric] for figure, c in COMPARED.items()},
             intervals={figure: _interval(report, c, judged) for figure, c in COMPARED.items()},
-            base_figures={figure: report[c.episodes].get("base", {}).get(c.metric) for figure, c in COMPARED.items()},
+            base_figures={figure: report[c.episodes]["base"][c.metric] for figure, c in COMPARED.items()},
             verdict=report["verdict"]["outcome"],
         )
     except FileNotFoundError:
@@ -208,7 +209,9 @@ def read_run(path: str | Path, name: str) -> Run:
 
 
 def _interval(report: dict[str, Any], compared: Compared, judged: str) -> tuple[float, float] | None:
-    bounds = report[compared.episodes].get("intervals", {}).get(judged, {}).get(compared.metric)
+    if compared.episodes == "success":  # a report has none for the figures of the last values
+        return None
+    bounds = report[compared.episodes]["intervals"][judged][compared.metric]
     return (bounds[0], bounds[1]) if bounds else None
 
 
@@ -229,7 +232,7 @@ def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Put runs of one setting together, and say what differs between the settings."""
     keys = list(dict.fromkeys(key for run in runs for key in run.setting))
-    differs = [key for key in keys if len({_hashable(run.setting.get(key)) for run in runs}) > 1]
+    differs = [key for key in keys if len({_hashable(run.setting[key]) for run in runs if key in run.setting}) > 1]
     recordings = {run.recordings for run in runs}
     shared = len({(run.task, run.held_out) for run in runs}) == 1 and len(recordings) == 1
     groups: dict[tuple, list[Run]] = {}
