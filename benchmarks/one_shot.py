@@ -6,7 +6,8 @@
 A family is a folder with `demo.json`, `held_out/*.json` (the name of an episode begins with its kind: success, pause,
 recovery, failure) and perhaps `more/*.json` (further demonstrations) and `held_out_camera/*.json` (another view). The
 settings file names lists of recipe overrides. Every run is one JSON file, kept when it exists, so that an interrupted
-call goes on where it stopped and two processes can share the work.
+call goes on where it stopped and two processes can share the work; one that was made in another way is an error. When
+a base was replaced under the same path, name another --output.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from infer import metrics
 from infer.intervals import bootstrap_interval
 from infer.metrics import mean_of_defined
 from infer.success import auroc
+from train.recipe import Recipe, read_recipe
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 LOW_END = 90.0  # percent: where a failed episode should end, at most
@@ -72,14 +75,24 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argparse.Namespace) -> None:
-    """Adapt to one family by one setting and seed, judge it, write `NAME--FAMILY--SEED.json`."""
+    """Adapt to one family by one setting and seed, judge it, write `NAME--FAMILY--SEED.json`.
+
+    Raises:
+        ValueError: There is such a result, but made in another way; it would be counted as this one.
+    """
     result = Path(arguments.output) / f"{name}--{family.name}--{seed}.json"
     wanted = setting.get("demonstrations", 1)
     demonstrations = [family / "demo.json", *sorted((family / "more").glob("*.json"))[: wanted - 1]]
-    if result.exists():
-        return
     if len(demonstrations) < wanted:
         print(f"{name}: {family} has {len(demonstrations)} demonstrations, {wanted} are asked for: left out")
+        return
+    recipe = build_recipe(setting, demonstrations, seed, result.with_suffix(""), arguments)
+    way = how_made(recipe, setting, family, arguments)
+    if result.exists():
+        if json.loads(result.read_text(encoding="utf-8"))["way"] != way:
+            raise ValueError(
+                f"{result} was made with another recipe or other frames or families; name another --output"
+            )
         return
     claim = result.with_suffix(".claim")
     claim.parent.mkdir(parents=True, exist_ok=True)
@@ -89,44 +102,56 @@ def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argpars
         print(f"{claim}: another process is at it (delete the file if none is)")
         return
     try:
-        row = adapt_and_judge(name, setting, family, seed, demonstrations, result.with_suffix(""), arguments)
+        figures = adapt_and_judge(recipe, setting.get("base_only", False), family, way)
+        row = {"setting": name, "family": family.name, "seed": seed, "way": way, **figures}
         write_text_atomically(result, json.dumps(row) + "\n")
     finally:
         claim.unlink()
     print(f"{name} {family.name} {seed}: {format_row(summary([row]))}", flush=True)
 
 
-def adapt_and_judge(
-    name: str,
-    setting: Any,
-    family: Path,
-    seed: int,
-    demonstrations: Sequence[Path],
-    adapter: Path,
-    arguments: argparse.Namespace,
-) -> dict[str, Any]:
-    """Return the result of one run; its adapter is deleted."""
-    from infer.model import ProgressModel
-    from train.lora import train_lora
-    from train.recipe import read_recipe
-
-    started = time.monotonic()
+def build_recipe(
+    setting: Any, demonstrations: Sequence[Path], seed: int, adapter: Path, arguments: argparse.Namespace
+) -> Recipe:
+    """Return the recipe of one run."""
     overrides = [f"data.annotations=[{','.join(map(str, demonstrations))}]", f"sft.output_dir={adapter}"]
     overrides += [f"sft.seed={seed}", f"data.sampling.seed={seed}", "sft.disable_tqdm=true"]
     overrides += [f"model={arguments.model}"] if arguments.model else []
-    recipe = read_recipe(arguments.recipe, [*overrides, *setting.get("overrides", [])])
-    if setting.get("base_only", False):
+    return read_recipe(arguments.recipe, [*overrides, *setting.get("overrides", [])])
+
+
+def how_made(recipe: Recipe, setting: Any, family: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return all that the figures of a run depend on, but for the contents of the files that are named."""
+    others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
+    way = {
+        "recipe": asdict(recipe),
+        "base_only": setting.get("base_only", False),
+        "readout": setting.get("readout", "text"),
+        "max_sampled_frames": arguments.max_sampled_frames,
+        "other_tasks": sorted(others),
+    }
+    return json.loads(json.dumps(way))  # as it is read back
+
+
+def adapt_and_judge(recipe: Recipe, base_only: bool, family: Path, way: dict[str, Any]) -> dict[str, Any]:
+    """Return times and episodes of one run; its adapter is deleted."""
+    from infer.model import ProgressModel
+    from train.lora import train_lora
+
+    started = time.monotonic()
+    if base_only:
         model = ProgressModel.load(recipe.model)
     else:
+        adapter = recipe.sft["output_dir"]
         train_lora(recipe, overwrite=True)
-        model = ProgressModel.load(str(adapter), use_lora=True)
+        model = ProgressModel.load(adapter, use_lora=True)
         shutil.rmtree(adapter)
     trained = time.monotonic() - started
-    others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
-    readout = setting.get("readout", "text")
-    episodes = list(judge(model, family, recipe.data.window, others, readout, arguments.max_sampled_frames))
-    row = {"setting": name, "family": family.name, "seed": seed, "train_seconds": round(trained, 1)}
-    return row | {"seconds": round(time.monotonic() - started, 1), "episodes": episodes}
+    episodes = list(
+        judge(model, family, recipe.data.window, way["other_tasks"], way["readout"], way["max_sampled_frames"])
+    )
+    seconds = time.monotonic() - started
+    return {"train_seconds": round(trained, 1), "seconds": round(seconds, 1), "episodes": episodes}
 
 
 def judge(
@@ -284,7 +309,7 @@ def spread(values: Sequence[float | None], bounds: tuple[float, float] | None = 
 
 
 def plot(table: dict[tuple[str, str], list[dict[str, float | None]]], path: Path) -> None:
-    """Draw VOC and Cycle-VOC of each setting, one bar each, with the single seeds as dots."""
+    """Draw three figures of each setting, one bar each, with the single seeds as dots."""
     import matplotlib
 
     matplotlib.use("Agg")

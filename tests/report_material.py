@@ -24,9 +24,9 @@ COST = {"ms_per_window": {"base": 12.0, "adapter": 10.0}, "windows": 32, "peak_m
 PROVENANCE = {
     "model": "runs/x/adapter", "base": "recipes/nano/model", "base_revision": None, "adapter": "runs/x/adapter",
     "training_demonstrations": 1, "training_data": [], "samples": 140, "steps": 84, "train_seconds": 30.0, "seed": 0,
-    "lora_rank": 16, "recipe": None, "window": {"size": 8, "rate_hz": 6.25, "padding": "repeat_first"}, "readout": "text",
-    "max_sampled_frames": None, "shortcut_windows": 8, "episodes": [], "versions": {"torch": "2"}, "git_commit": None,
-    "command": "python -m infer.report", "date": "2026-01-01T00:00:00+00:00",
+    "lora_rank": 16, "recipe": None, "window": {"size": 8, "rate_hz": 6.25, "padding": "repeat_first"},
+    "readout": "text", "max_sampled_frames": None, "shortcut_windows": 8, "episodes": [], "versions": {"torch": "2"},
+    "git_commit": None, "command": "python -m infer.report", "date": "2026-01-01T00:00:00+00:00",
 }  # fmt: skip
 
 

@@ -4,7 +4,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from one_shot import intervals, print_table, read_rows, rivals, run_one, summary
+from material import ROOT
+from one_shot import build_recipe, how_made, intervals, print_table, read_rows, rivals, run_one, summary
 
 RISING = [0.0, 25.0, 50.0, 75.0, 100.0]
 
@@ -68,14 +69,28 @@ def test_the_table_has_a_row_per_setting_and_says_the_spread(tmp_path, capsys):
         print_table(SimpleNamespace(output=tmp_path / "none", families=None, per_family=False, plot=None))
 
 
-def test_what_is_there_or_under_way_is_left_alone(tmp_path, capsys):
-    family = tmp_path / "f"
-    (tmp_path / "default--f--0.json").write_text(json.dumps(run([episode("success", RISING)])))
+def test_what_is_there_or_under_way_is_left_alone_and_never_taken_for_another(tmp_path, capsys):
+    family, other = tmp_path / "f", tmp_path / "g"
+    for folder in (family, other):
+        folder.mkdir()
+        (folder / "demo.json").write_text(json.dumps({"task": f"Do {folder.name}"}))
+    recipe = str(ROOT / "recipes" / "nano.yaml")
+    arguments = SimpleNamespace(
+        output=tmp_path, families=[family, other], recipe=recipe, model=None, max_sampled_frames=None
+    )
+    file = tmp_path / "default--f--0.json"
+    way = how_made(build_recipe({}, [family / "demo.json"], 0, file.with_suffix(""), arguments), {}, family, arguments)
+    file.write_text(json.dumps(run([episode("success", RISING)]) | {"way": way}))
     (tmp_path / "default--f--1.claim").touch()
-    arguments = SimpleNamespace(output=tmp_path, families=[family])
     for seed in (0, 1):
         run_one("default", {}, family, seed, arguments)
     assert "another process is at it" in capsys.readouterr().out
     run_one("many", {"demonstrations": 2}, family, 0, arguments)
     assert "2 are asked for: left out" in capsys.readouterr().out
     assert len(read_rows(tmp_path, None)) == 1
+
+    for change in ({"model": "another"}, {"max_sampled_frames": 8}, {"families": [family]}):
+        with pytest.raises(ValueError, match="was made with another recipe or other frames or families"):
+            run_one("default", {}, family, 0, SimpleNamespace(**vars(arguments) | change))
+    with pytest.raises(ValueError, match="was made with another recipe"):
+        run_one("default", {"overrides": ["lora.r=4"]}, family, 0, arguments)
