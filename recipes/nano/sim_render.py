@@ -85,11 +85,13 @@ def render(
 ) -> Iterator[tuple[np.ndarray, dict[str, list[float]]]]:
     """Yield per row of joint positions one image (size, size, 3), uint8, and where hand and object are in it.
 
+    Without shadows edges are not smoothed either: both are most of the time, and smaller pictures smooth them.
+
     A place is (x, y) as shares of the picture from its upper left corner; `object` is that of a MuJoCo body, or without
     one that of the bystander (see `bystander_geom`), `hand` half-way between the finger pads.
     """
     model, data = env.model, env.data
-    model.vis.quality.shadowsize, model.vis.quality.offsamples = (1024 if shadows else 64), 4
+    model.vis.quality.shadowsize, model.vis.quality.offsamples = (1024, 4) if shadows else (64, 0)
     model.light_castshadow[:] = 0
     model.light_castshadow[0] = int(shadows)
     camera = mujoco.MjvCamera()

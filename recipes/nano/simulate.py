@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--plain",
         action=argparse.BooleanOptionalAction,
-        help="leave out shadows, 2.5 times as fast (default: only for training)",
+        help="leave out shadows and smooth edges, 5 times as fast (default: only for training)",
     )
     parser.add_argument("--crf", type=int, help="H.264 quality, lower is better (default: 20 for training, else 26)")
     parser.add_argument("--seed", type=int, default=0, help="changes every episode (default: 0)")
