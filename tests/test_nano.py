@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from material import DEMO, ROOT
+from omegaconf import OmegaConf
 
 
 def test_drawn_episodes_have_exact_labels():
@@ -139,8 +140,6 @@ def test_a_failed_episode_is_kept_only_if_it_shows_what_its_kind_promises():
 
 
 def training_options():
-    from omegaconf import OmegaConf
-
     return OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml").train
 
 
@@ -237,6 +236,32 @@ def test_pictures_come_to_rest_while_everything_trains():
     assert shifts == sorted(shifts, reverse=True) and shifts[len(shifts) // 4] > 2 * options.last_shift
 
 
+def test_processes_share_a_batch_or_say_that_they_cannot():
+    from pretrain import share_work
+
+    recipe = OmegaConf.create({"train": {"episodes_per_step": 12}, "vision_train": {"frames_per_step": 192}})
+    share_work(recipe, 2)
+    assert (recipe.train.episodes_per_step, recipe.vision_train.frames_per_step) == (6, 96)
+    with pytest.raises(SystemExit, match="episodes_per_step is 6, which 5 processes cannot share evenly"):
+        share_work(recipe, 5)
+
+
+def average_in_process(rank: int, rendezvous: str) -> None:
+    """Average gradients with another process; one of them has none of a parameter."""
+    from pretrain import average_gradients
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    both, one = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3))
+    both.grad = torch.tensor([1.0, 4.0]) * (rank + 1)
+    one.grad = torch.ones(3) if rank else None
+    average_gradients([both, one])
+    assert both.grad.tolist() == [1.5, 6.0] and one.grad.tolist() == [0.5] * 3
+
+
+def test_processes_average_their_gradients(tmp_path):
+    torch.multiprocessing.spawn(average_in_process, (str(tmp_path / "rendezvous"),), nprocs=2)
+
+
 def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
     from nano_batches import Pools, ask
     from scenes import draw_episode
@@ -252,17 +277,16 @@ def test_another_task_is_absent_and_the_own_task_has_its_remaining_steps():
     assert task == episode.task and all(stage in answer for stage in episode.stages)
 
 
-def test_the_fast_patch_embedding_and_loss_are_those_of_transformers(nano):
+def test_the_quick_vision_tower_and_loss_are_those_of_transformers(nano):
     from answer_loss import answer_loss
-    from nano_model import continued_model, embed_patches_by_matmul
-    from omegaconf import OmegaConf
+    from nano_model import continued_model, quicken
 
     recipe = OmegaConf.load(ROOT / "recipes" / "nano" / "pretrain.yaml")
     recipe.image_size = 64
     model = continued_model(nano.base_name, recipe)
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     slow = model.encode_frames(frames)
-    embed_patches_by_matmul(model.model)
+    quicken(model.model)
     fast = model.encode_frames(frames)
     for ours, theirs in zip(fast, slow, strict=True):
         torch.testing.assert_close(ours.embedding, theirs.embedding, rtol=1e-4, atol=1e-5)

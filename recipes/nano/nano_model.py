@@ -6,6 +6,7 @@ Knows sizes, tokens and folders; does not know data or training.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionAttention, apply_rotary_pos_emb_vision
 
 from infer.model import ProgressModel
 
@@ -128,15 +130,40 @@ def rope_sections(head_dim: int) -> list[int]:
     return [half - 2 * side, side, side]
 
 
-def embed_patches_by_matmul(model: Qwen3VLForConditionalGeneration) -> None:
-    """Let the patch embedding be one matrix product: its convolution never overlaps, and is slow on a CPU."""
+def quicken(model: Qwen3VLForConditionalGeneration) -> None:
+    """Let the vision tower do the same arithmetic in fewer steps, for images of one size.
+
+    The patch embedding becomes one matrix product (its convolution never overlaps, and is slow on a CPU), attention one
+    call for all images in place of one call each.
+    """
     embedding = model.model.visual.patch_embed
     convolution = embedding.proj
 
-    def forward(pixels: torch.Tensor) -> torch.Tensor:  # (patches, channels * time * height * width)
+    def embed(pixels: torch.Tensor) -> torch.Tensor:  # (patches, channels * time * height * width)
         return torch.nn.functional.linear(pixels, convolution.weight.flatten(1), convolution.bias)
 
-    embedding.forward = forward
+    embedding.forward = embed
+    for block in model.model.visual.blocks:
+        block.attn.forward = partial(attend, block.attn)
+
+
+def attend(
+    attention: Qwen3VLVisionAttention,
+    hidden_states: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    **_: object,
+) -> torch.Tensor:
+    """Return what the attention's own `forward` does; hidden_states (images * patches, dim), images of one size."""
+    total, images = len(hidden_states), len(cu_seqlens) - 1
+    qkv = attention.qkv(hidden_states).reshape(total, 3, attention.num_heads, -1)
+    query, key, value = qkv.permute(1, 0, 2, 3).unbind(0)
+    query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+    query, key, value = (
+        part.reshape(images, total // images, *part.shape[1:]).transpose(1, 2) for part in (query, key, value)
+    )
+    seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+    return attention.proj(seen.transpose(1, 2).reshape(total, -1))
 
 
 def save(model: ProgressModel, folder: str | Path) -> None:

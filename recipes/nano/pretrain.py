@@ -2,10 +2,11 @@
 
     python recipes/nano/pretrain.py --config recipes/nano/pretrain.yaml --clips CLIPS --output recipes/nano/model
     python recipes/nano/pretrain.py --init MODEL image_size=128 vision_train.steps=0 ...    # go on with a trained one
+    torchrun --nproc_per_node 2 recipes/nano/pretrain.py ... train.threads=1                # each draws half of a batch
 
 CLIPS holds simulated episodes (`recipes/nano/simulate.py`); procedural ones are drawn on the fly (`scenes.py`). Model
 inputs are built by `infer.model.ProgressModel`, prompts and answers by `dataset.prompts`: the very code that adapts
-and runs the 2B model. Writes the model folder, and `training_log.jsonl` and `training_curve.png` into --log. The
+and runs the 2B model. Writes the model folder, and `training_log.jsonl` and `training_curve.png` into --log_folder. The
 unfinished model is saved beside the output every `train.save_every` steps.
 """
 
@@ -14,16 +15,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
+import torch.distributed as dist
 from answer_loss import AnswerLoss, answer_loss
 from frame_probe import FrameProbe
 from nano_batches import Pools, corpus, draw_batch, draw_frames, image_side, image_tokens, load_simulated
-from nano_model import continued_model, embed_patches_by_matmul, new_model, save
+from nano_model import continued_model, new_model, quicken, save
 from omegaconf import DictConfig, OmegaConf
 from scenes import draw_episode
 from tqdm import tqdm
@@ -38,22 +42,27 @@ UNCHANGED = dict.fromkeys(NO_CHANGES, 0.0) | {"simulated_share": 1.0}  # clips a
 def main() -> None:
     arguments = make_parser().parse_intermixed_args()
     recipe = OmegaConf.merge(OmegaConf.load(arguments.config), OmegaConf.from_dotlist(arguments.overrides))
-    torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.train.threads)
+    if "WORLD_SIZE" in os.environ:  # of torchrun
+        dist.init_process_group("gloo")
+        share_work(recipe, dist.get_world_size())
+    torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
 
     simulated, watched = load_simulated(arguments.clips, recipe.image_size, recipe.held_out_every)
     model = continued_model(arguments.init, recipe) if arguments.init else new_model(recipe, corpus(simulated, rng))
-    embed_patches_by_matmul(model.model)
+    quicken(model.model)
     count = sum(p.numel() for p in model.model.parameters())
     print(f"{count:,} parameters, {len(model.tokenizer)} tokens, {len(simulated)} clips and {len(watched)} to watch")
+    rng = np.random.default_rng([recipe.seed, rank()])  # the same model in each process, other pictures
     drawn = [draw_episode(rng, image_side(model)) for _ in tqdm(range(recipe.train.drawn_pool), desc="drawing scenes")]
     output = Path(arguments.output)
     log = train(
         model, Pools(simulated, drawn), Pools(watched, drawn), recipe, rng, output.with_name(output.name + ".partial")
     )
-    save(model, output)
-    write_log(log, recipe, Path(arguments.log))
+    if rank() == 0:
+        save(model, output)
+        write_log(log, recipe, Path(arguments.log_folder))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -65,9 +74,33 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--init", help="a model of this kind to go on with, in place of random weights")
     parser.add_argument("--output", default=str(HERE / "model"), help="folder of the model")
-    parser.add_argument("--log", default=str(HERE), help="folder of training_log.jsonl and training_curve.png")
+    parser.add_argument("--log_folder", default=str(HERE), help="folder of training_log.jsonl and training_curve.png")
     parser.add_argument("overrides", nargs="*", help="key=value, for example train.steps=50")
     return parser
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together, 0 if it is alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def share_work(recipe: DictConfig, processes: int) -> None:
+    """Let each of several processes draw its share of every batch."""
+    for section, key in ((recipe.train, "episodes_per_step"), (recipe.vision_train, "frames_per_step")):
+        if section[key] % processes:
+            raise SystemExit(f"{key} is {section[key]}, which {processes} processes cannot share evenly")
+        section[key] //= processes
+
+
+def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Give every process the mean of all gradients."""
+    if not dist.is_initialized():
+        return
+    for each in parameters:
+        each.grad = torch.zeros_like(each) if each.grad is None else each.grad
+    flat = torch.nn.utils.parameters_to_vector([each.grad for each in parameters])
+    dist.all_reduce(flat)
+    torch.nn.utils.vector_to_parameters(flat / dist.get_world_size(), [each.grad for each in parameters])
 
 
 def train(
@@ -85,8 +118,9 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
     )
+    sizes = np.random.default_rng(recipe.seed)  # the same in every process, or one would wait for the other
     started = time.monotonic()
-    bar = tqdm(range(options.steps), desc="pre-training")
+    bar = tqdm(range(options.steps), desc="pre-training", disable=rank() > 0)
     for step in bar:
         rate = learning_rate(step, options)
         for group in optimizer.param_groups:
@@ -94,10 +128,13 @@ def train(
         if step % 2 == 0:
             pools.drawn[rng.integers(len(pools.drawn))] = draw_episode(rng, image_side(model))
         drawing.largest_shift = largest_shift(step, options)
+        size = int(sizes.choice(list(options.window_sizes), p=list(options.window_shares)))
+        drawing.window_sizes, drawing.window_shares = [size], [1.0]
         batch, frames = draw_batch(model, pools, drawing, rng)
         loss, probe_loss = answer_loss(model, batch, options.decisive_weight), probe.loss(frames)
         optimizer.zero_grad()
         (loss.weighted + options.probe_weight * probe_loss).backward()
+        average_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, options.clip_norm)
         optimizer.step()
         if (step + 1) % 10 == 0:
@@ -111,7 +148,8 @@ def train(
             recent = {name: np.mean([row[name] for row in log[-10:] if name in row]) for name in names}
             bar.set_postfix({name: f"{value:.3f}" for name, value in recent.items()})
         if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
-            save(model, checkpoint)
+            if rank() == 0:
+                save(model, checkpoint)
             if watched.simulated:
                 log.append({"phase": "watch", "step": step + 1, **watch(model, watched, options)})
                 print(json.dumps(log[-1]), flush=True)
@@ -145,11 +183,12 @@ def train_vision(
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, options.steps, pct_start=0.05)
     log, started = [], time.monotonic()
-    bar = tqdm(range(options.steps), desc="vision tower")
+    bar = tqdm(range(options.steps), desc="vision tower", disable=rank() > 0)
     for step in bar:
         loss = probe.loss(draw_frames(model, pools, options.frames_per_step, recipe.train, rng))
         optimizer.zero_grad()
         loss.backward()
+        average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, recipe.train.clip_norm)
         optimizer.step()
         schedule.step()
