@@ -56,20 +56,26 @@ class Pools:
         return pool[rng.integers(len(pool))]
 
 
-def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tuple[list[Episode], list[Episode]]:
+def load_simulated(
+    folders: Sequence[str], size: int, held_out_every: int, rank: int = 0, processes: int = 1
+) -> tuple[list[Episode], list[Episode]]:
     """Read labelled clips into memory, resized once to (size, size); returns those to train on and those to watch.
 
     Args:
         folders: Folders of clips, <task>/epNN.{mp4,json}; tasks of `NEVER_TRAIN_ON` are left out.
         size: Side in pixels.
         held_out_every: Every n-th clip is kept out of training; 0 for none.
+        rank, processes: Of several processes each reads its share of those to train on, and all of those to watch.
     """
     paths = [path for folder in folders for path in sorted(Path(folder).glob("*/ep*.json"))]
     paths = [path for path in paths if path.parent.name.split("__")[0] not in NEVER_TRAIN_ON]
     if not paths:
         raise SystemExit(f"no clips in {folders}; make some with recipes/nano/simulate.py")
     train, watch = [], []
-    for number, path in enumerate(tqdm(paths, desc="reading clips")):
+    for number, path in enumerate(tqdm(paths, desc="reading clips", disable=rank > 0)):
+        kept_out = held_out_every and number % held_out_every == held_out_every - 1
+        if not kept_out and number % processes != rank:
+            continue
         record = json.loads(path.read_text(encoding="utf-8"))
         frames = [
             np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC))
@@ -87,7 +93,7 @@ def load_simulated(folders: Sequence[str], size: int, held_out_every: int) -> tu
             thing=places(record, "object_xy"),
             colour=repaintable_colour(record),
         )
-        (watch if held_out_every and number % held_out_every == held_out_every - 1 else train).append(episode)
+        (watch if kept_out else train).append(episode)
     return train, watch
 
 

@@ -45,12 +45,13 @@ def main() -> None:
     torch.set_num_threads(recipe.train.threads)
     if "WORLD_SIZE" in os.environ:  # of torchrun
         dist.init_process_group("gloo")
-        share_work(recipe, dist.get_world_size())
+        share_work(recipe, processes())
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
 
-    simulated, watched = load_simulated(arguments.clips, recipe.image_size, recipe.held_out_every)
-    model = continued_model(arguments.init, recipe) if arguments.init else new_model(recipe, corpus(simulated, rng))
+    simulated, watched = load_simulated(arguments.clips, recipe.image_size, recipe.held_out_every, rank(), processes())
+    texts = of_all_processes(list(corpus(simulated, rng)))
+    model = continued_model(arguments.init, recipe) if arguments.init else new_model(recipe, texts)
     quicken(model.model)
     count = sum(p.numel() for p in model.model.parameters())
     print(f"{count:,} parameters, {len(model.tokenizer)} tokens, {len(simulated)} clips and {len(watched)} to watch")
@@ -84,12 +85,26 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def share_work(recipe: DictConfig, processes: int) -> None:
-    """Let each of several processes draw its share of every batch."""
+def processes() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def of_all_processes(texts: list[str]) -> list[str]:
+    """Return the texts of all processes, in the same order in each."""
+    if not dist.is_initialized():
+        return texts
+    gathered = [None] * processes()
+    dist.all_gather_object(gathered, texts)
+    return [text for part in gathered for text in part]
+
+
+def share_work(recipe: DictConfig, count: int) -> None:
+    """Let each of `count` processes draw its share of every batch."""
     for section, key in ((recipe.train, "episodes_per_step"), (recipe.vision_train, "frames_per_step")):
-        if section[key] % processes:
-            raise SystemExit(f"{key} is {section[key]}, which {processes} processes cannot share evenly")
-        section[key] //= processes
+        if section[key] % count:
+            raise SystemExit(f"{key} is {section[key]}, which {count} processes cannot share evenly")
+        section[key] //= count
 
 
 def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -100,7 +115,7 @@ def average_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
         each.grad = torch.zeros_like(each) if each.grad is None else each.grad
     flat = torch.nn.utils.parameters_to_vector([each.grad for each in parameters])
     dist.all_reduce(flat)
-    torch.nn.utils.vector_to_parameters(flat / dist.get_world_size(), [each.grad for each in parameters])
+    torch.nn.utils.vector_to_parameters(flat / processes(), [each.grad for each in parameters])
 
 
 def train(
@@ -113,6 +128,8 @@ def train(
     model.model.train()
     probe = FrameProbe(model, image_tokens(model))
     log = train_vision(model, probe, pools, watched, recipe, rng)
+    if rank() == 0:
+        save(model, checkpoint)
     options, drawing = recipe.train, recipe.train.copy()
     parameters = [*model.model.parameters(), *probe.parameters()]
     optimizer = torch.optim.AdamW(
@@ -152,7 +169,8 @@ def train(
                 save(model, checkpoint)
             if watched.simulated:
                 log.append({"phase": "watch", "step": step + 1, **watch(model, watched, options)})
-                print(json.dumps(log[-1]), flush=True)
+                if rank() == 0:
+                    print(json.dumps(log[-1]), flush=True)
     model.model.eval()
     return log
 
@@ -201,7 +219,8 @@ def train_vision(
             log.append(
                 {"phase": "watch", "step": step + 1, "minutes": minutes, **watch_vision(model, probe, watched, recipe)}
             )
-            print(json.dumps(log[-1]), flush=True)
+            if rank() == 0:
+                print(json.dumps(log[-1]), flush=True)
     return log
 
 
