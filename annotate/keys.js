@@ -17,8 +17,8 @@ const KEYS = [
   ["Mark", [
     [["Enter", "M"], "say what is done, mark its end at the frame shown", mark],
     [["1", "2", "3", "4", "5", "6", "7", "8", "9"], "mark the end with that label", (combo) => markWith(labels()[combo - 1])],
-    [["A"], "go to the next proposed end and mark it", acceptProposal],
-    [["[", "]"], "proposed end before, after", (combo) => toProposal(combo === "[" ? -1 : 1)],
+    [["A"], "go to the next proposed end and say what is done", acceptProposal],
+    [["[", "]"], "look at the proposed end before, after", (combo) => toProposal(combo === "[" ? -1 : 1)],
     [["Alt+ArrowLeft", "Alt+ArrowRight"], "move the end of the current stage by a frame", (combo) => nudge(LEFT(combo) ? -1 : 1)],
     [["E"], "edit the text of the current stage", editCurrent],
     [["X"], "leave the current stage out, or take it in again", () => onCurrent(toggleExcluded)],
