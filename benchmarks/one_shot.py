@@ -309,20 +309,22 @@ def spread(values: Sequence[float | None], bounds: tuple[float, float] | None = 
 
 
 def plot(table: dict[tuple[str, str], list[dict[str, float | None]]], path: Path) -> None:
-    """Draw three figures of each setting, one bar each, with the single seeds as dots."""
+    """Draw four figures of each setting, one bar each, with the single seeds as dots."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     names = [" ".join(filter(None, key)) for key in table]
-    figure, axes = plt.subplots(1, 3, figsize=(11, 0.8 + 0.32 * len(names)), sharey=True)
-    for axis, column in zip(axes, ("cycle_voc", "recovery_voc", "auroc"), strict=True):
+    figure, axes = plt.subplots(1, 4, figsize=(13, 0.8 + 0.32 * len(names)), sharey=True)
+    for axis, column in zip(axes, ("cycle_voc", "mae", "recovery_voc", "auroc"), strict=True):
         values = [[b[column] for b in blocks if b[column] is not None] for blocks in table.values()]
         axis.barh(names, [np.mean(v) if v else 0 for v in values], color="#93b4e0")
         for number, seeds in enumerate(values):
             axis.plot(seeds, [number] * len(seeds), "o", color="#1f4e9c", markersize=4)
-        axis.set(title=column, xlim=(min(0, *(min(v, default=0) for v in values)), 1.02))
+        axis.set(title=column)
+        if column != "mae":  # points of 100; the others end at 1
+            axis.set_xlim(min(0, *(min(v, default=0) for v in values)), 1.02)
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
     figure.tight_layout()
