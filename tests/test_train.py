@@ -24,6 +24,7 @@ from train.recipe import FeaturesSection, read_recipe
 from train.training_data import hold_out_frames, read_training_data
 
 HELD_OUT = DEMO / "held_out" / "success_1.json"
+TOKENS_PER_FRAME = 16  # of the embedded base: 128 x 128 pixels, 16 x 16 a patch, four patches a token
 
 
 def recipe(output, *overrides: str):
@@ -233,7 +234,7 @@ def test_the_cost_is_known_before(tmp_path):
     assert cost.samples == len(data.samples)
     assert cost.steps == 3 * -(-len(data.samples) // 4)
     assert cost.frames == len({i for s in data.samples for i in s.window_frame_indices})
-    assert cost.image_tokens == sum(9 * len(s.window_frame_indices) for s in data.samples)
+    assert cost.image_tokens == sum(TOKENS_PER_FRAME * len(s.window_frame_indices) for s in data.samples)
     assert 0 < cost.seconds_per_step * cost.steps <= cost.seconds
     assert cost.trainable_parameters < cost.parameters
     assert "steps" in format_cost(cost) and not (tmp_path / "adapter").exists()
@@ -250,7 +251,7 @@ def test_long_samples_are_refused_with_their_numbers(nano, tmp_path):
         ValueError, match=rf"of {len(samples)} samples are longer than sft.max_length = {longest - 1}"
     ) as caught:
         refuse_long_samples(nano, samples, longest - 1)
-    assert "8 images x 9 tokens" in str(caught.value) and "Lower data.window.size" in str(caught.value)
+    assert f"8 images x {TOKENS_PER_FRAME} tokens" in str(caught.value) and "Lower data.window.size" in str(caught.value)
 
 
 def test_held_out_frames_come_from_every_stage(video):
