@@ -251,7 +251,8 @@ def test_long_samples_are_refused_with_their_numbers(nano, tmp_path):
         ValueError, match=rf"of {len(samples)} samples are longer than sft.max_length = {longest - 1}"
     ) as caught:
         refuse_long_samples(nano, samples, longest - 1)
-    assert f"8 images x {TOKENS_PER_FRAME} tokens" in str(caught.value) and "Lower data.window.size" in str(caught.value)
+    assert f"8 images x {TOKENS_PER_FRAME} tokens" in str(caught.value)
+    assert "Lower data.window.size" in str(caught.value)
 
 
 def test_held_out_frames_come_from_every_stage(video):
