@@ -4,9 +4,11 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from made_adapter import make_adapter
 from material import DEMO, NANO, write_video
 
 from dataset.cli import run_command
+from dataset.window import WindowSpec
 from infer.__main__ import main, make_parser
 from infer.records import read_records
 
@@ -73,6 +75,19 @@ def test_a_video_that_breaks_ends_with_status_2_and_its_frame(run, tmp_path):
     assert "frame 79 does not decode" in line
     assert "Traceback" not in done.stderr
     assert [row["frame_index"] for row in read_records(output)] == list(range(79))
+
+
+@pytest.mark.slow
+def test_a_task_that_the_adapter_does_not_know_is_said(run, tmp_path):
+    adapter = make_adapter(tmp_path / "adapter", seed=0, window=WindowSpec(size=2, stride=1))
+    common = [
+        "--model_path", adapter, "--use_lora", "--video_path", str(DEMO / "demo.mp4"), "--max_sampled_frames", "2",
+        "--max_new_tokens", "2", "--output_path", str(tmp_path / "p.jsonl"),
+    ]  # fmt: skip
+    other = run(*common, "--task", "Öffne die Tür")
+    assert other.returncode == 0, other.stderr
+    assert 'trained on "t", not on "Öffne die Tür"' in other.stdout
+    assert "trained on" not in run(*common, "--task", "t").stdout
 
 
 @pytest.mark.slow
