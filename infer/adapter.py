@@ -105,5 +105,6 @@ def refuse_vision_adapter(folder: str | Path) -> None:
     if visual:
         raise ModelError(
             f"adapter {folder} changes the vision tower ({visual[0]}), but frames are encoded once for base and all "
-            "adapters, and vLLM would ignore those weights; train with lora.target_modules of the language model"
+            "adapters, and vLLM would ignore those weights; merge it (`python -m train.merge`) and use the merged "
+            "model, without --use_lora"
         )
