@@ -64,6 +64,8 @@ def main() -> None:
     if rank() == 0:
         save(model, output)
         write_log(log, recipe, Path(arguments.log_folder))
+    if dist.is_initialized():
+        dist.destroy_process_group()  # its threads must end before the process does
 
 
 def make_parser() -> argparse.ArgumentParser:
