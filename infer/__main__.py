@@ -73,7 +73,6 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Predict the videos and write their records."""
     from dataset.video import VideoReader
-    from infer.adapter import ProgressConfig
     from infer.videos import find_videos
 
     for path in find_videos(arguments.video_path):  # before torch is imported: a bad path is told at once
@@ -87,10 +86,6 @@ def main(arguments: argparse.Namespace) -> None:
     unparsed = [record for record in records if record["parsed_progress"] is None]
     forced = sum(record["progress_source"] == "forced" for record in unparsed)
     print(f"wrote {len(records)} predictions to {arguments.output_path}; last progress: {records[-1]['progress']}")
-    trained_on = ProgressConfig.read(arguments.model_path).tasks if arguments.use_lora else (arguments.task,)
-    if arguments.task not in trained_on:
-        quoted = '" and "'.join(trained_on)
-        print(f'warning: the adapter was trained on "{quoted}", not on "{arguments.task}": do not trust its values')
     if unparsed:
         print(
             f"warning: {len(unparsed)} of {len(records)} answers held no percentage (see model_output); in {forced} of "

@@ -259,6 +259,9 @@ def infer_progress_from_video(
         raise ModelError(f'engine "{engine}" is unknown; use "transformers" or "vllm"')
     else:
         asked = model or ProgressModel.load(model_path, use_lora, base_model, torch_dtype, device)
+    if asked.progress_config and task not in asked.progress_config.tasks:
+        known = '" and "'.join(asked.progress_config.tasks)
+        print(f'warning: the adapter was trained on "{known}", not on "{task}": do not trust its values')
     window = choose_window(asked, window_size, window_stride, window_rate_hz, force)
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
