@@ -1,7 +1,7 @@
 """The labelling page: video in, annotation out. Gradio is imported when the page is built."""
 
-from annotate.draft import Draft
-from annotate.episodes import Episode
+from annotate.marking import Draft
+from annotate.queue import Episode
 from annotate.store import ConflictError, ReplacedError, Store
 
 __all__ = ["ConflictError", "Draft", "Episode", "ReplacedError", "Store", "build_app"]

@@ -6,7 +6,7 @@ import argparse
 import socket
 import sys
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 
 EPILOG = """\
 examples:

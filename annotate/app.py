@@ -12,11 +12,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from annotate.calls import make_calls
-from annotate.frames import make_router
-from annotate.jpegs import FrameCache
-from annotate.login import RequireLogin
-from annotate.scan import Scanner
+from annotate.access import RequireLogin
+from annotate.background import Scanner
+from annotate.frame_cache import FrameCache
+from annotate.frame_routes import make_router
+from annotate.server_functions import make_calls
 from annotate.store import Store
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: the page talks to nobody but its server
@@ -75,4 +75,4 @@ def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
 
 
 def _page_file(name: str) -> str:
-    return files("annotate").joinpath(name).read_text(encoding="utf-8")
+    return files("annotate").joinpath("page", name).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dataset.annotation import Stage
-from dataset.outline import DELETE_MARK
+from dataset.formats.outline import DELETE_MARK
 
 Stages = tuple[Stage, ...]
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotate.draft import Draft
-from annotate.episodes import Episode, find_episodes
-from annotate.videos import Videos
-from dataset.annotation import Annotation, Camera, read_annotation, write_annotation
+from annotate.marking import Draft
+from annotate.queue import Episode, find_episodes
+from annotate.readers import Videos
+from dataset.annotation import Annotation, Camera
+from dataset.annotation_file import read_annotation, write_annotation
 from dataset.files import write_text_atomically
 from dataset.video import VideoReader, has_fingerprint
 

@@ -20,7 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dataset.annotation import Annotation, Stage, write_annotation
+from dataset.annotation import Annotation, Stage
+from dataset.annotation_file import write_annotation
 from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.samples import SamplingSpec, build_sample_set
 from dataset.similarity import frame_similarity

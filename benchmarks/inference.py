@@ -19,12 +19,12 @@ from benchmarks.naive import naive_answers
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
-from infer.greedy import greedy_answers
-from infer.inputs import FrameFeatures
-from infer.model import ProgressModel
+from infer.decoding.greedy import greedy_answers
+from infer.model.model import ProgressModel
+from infer.model.window_inputs import FrameFeatures
 from infer.predict import EncodedVideo, choose_window, predict_video
 from infer.stream import ProgressStream
-from infer.videos import find_videos
+from infer.video_paths import find_videos
 
 TASK = "Pick up the red puck and bring it to the blue goal marker"
 

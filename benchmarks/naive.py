@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig
 
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
 
 
 @torch.no_grad()

@@ -26,12 +26,12 @@ import numpy as np
 
 from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.files import write_text_atomically
-from dataset.progress import label_curve
+from dataset.labels import label_curve
 from dataset.recipe import load_document
-from infer import metrics
-from infer.intervals import bootstrap_interval
-from infer.metrics import mean_of_defined
-from infer.success import auroc
+from infer.metrics import progress as metrics
+from infer.metrics.intervals import bootstrap_interval
+from infer.metrics.progress import mean_of_defined
+from infer.metrics.success import auroc
 from train.recipe import Recipe, read_recipe
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -135,7 +135,7 @@ def how_made(recipe: Recipe, setting: Any, family: Path, arguments: argparse.Nam
 
 def adapt_and_judge(recipe: Recipe, base_only: bool, family: Path, way: dict[str, Any]) -> dict[str, Any]:
     """Return times and episodes of one run; its adapter is deleted."""
-    from infer.model import ProgressModel
+    from infer.model.model import ProgressModel
     from train.lora import train_lora
 
     started = time.monotonic()
@@ -159,7 +159,7 @@ def judge(
 ) -> Iterator[dict[str, Any]]:
     """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
     from dataset.video import VideoReader
-    from infer.frames import EncodedVideo
+    from infer.model.encoded_video import EncodedVideo
     from infer.predict import predict_video, sampled_frames
 
     def read(video, task, frames, reverse=False):

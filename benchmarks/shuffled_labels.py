@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations
+from dataset.sample_file import VqaSample, write_samples
 from dataset.samples import build_sample_set
-from dataset.vqa import VqaSample, write_samples
 
 
 def shuffle_answers(samples: Sequence[VqaSample], seed: int) -> list[VqaSample]:

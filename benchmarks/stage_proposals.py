@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from annotate.background import STRIP_BOX
 from annotate.proposals import frame_feature, propose_boundaries
-from annotate.scan import STRIP_BOX
 from dataset import VideoReader
 
 DEMOS = Path(__file__).resolve().parents[2] / "shared" / "demos"

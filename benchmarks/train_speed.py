@@ -31,7 +31,7 @@ import torch  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 
 from dataset.video import VideoReader  # noqa: E402
-from infer.model import ProgressModel  # noqa: E402
+from infer.model.model import ProgressModel  # noqa: E402
 from train.collate import WindowCollator, needed_frames  # noqa: E402
 from train.configs import build_configs  # noqa: E402
 from train.features import PreparedFrame, prepare_frames, prepare_group  # noqa: E402

@@ -1,23 +1,16 @@
 """The core of Onetake: videos, annotations, labels, windows, prompts and samples. Imports no torch."""
 
-from dataset.annotation import (
-    Annotation,
-    AnnotationError,
-    Camera,
-    Problem,
-    Stage,
-    read_annotation,
-    write_annotation,
-)
+from dataset.annotation import Annotation, AnnotationError, Camera, Problem, Stage
+from dataset.annotation_file import read_annotation, write_annotation
 from dataset.check import Finding, check_demonstrations, check_files
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
+from dataset.labels import label_curve, plan_steps, remaining_subtasks
 from dataset.preview import preview_demonstration, write_preview
-from dataset.progress import label_curve, plan_steps, remaining_subtasks
 from dataset.prompts import Answer, build_completion, build_prompt, parse_answer
+from dataset.sample_file import VqaSample, as_hf_dataset, read_samples, write_samples
 from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
-from dataset.vqa import VqaSample, as_hf_dataset, read_samples, write_samples
 from dataset.window import WindowSpec, window_indices
 
 __all__ = [

@@ -12,13 +12,13 @@ from dataclasses import asdict
 
 from dataset.budget import read_token_budget
 from dataset.check import Finding, check_files
-from dataset.cli import run_command
-from dataset.conversations import write_conversations
+from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations, update_video_paths
+from dataset.formats.conversations import write_conversations
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
+from dataset.sample_file import write_samples
 from dataset.samples import build_sample_set
-from dataset.vqa import write_samples
 
 EPILOG = """\
 examples:

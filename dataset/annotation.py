@@ -1,223 +1,246 @@
-"""Annotation files: the JSON form of an `Annotation`, read strictly and written so that it diffs well.
+"""Stages and annotations: the one artefact a person makes, as frozen types with all their validation.
 
-Knows JSON; the types and their invariants are in `stages`. Fields that this version does not know are kept in `extra`
-and written again, so that a file survives a program that is older than it.
+Knows frame numbers, stage texts and the outcome of one demonstration. Does not know their JSON form (see
+`annotation_file`), pixels (see `video`), label curves (see `labels`) or the wording of prompts (see `prompts`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from dataset.files import write_text_atomically
-from dataset.stages import (
-    MAIN_CAMERA,
-    Annotation,
-    AnnotationError,
-    Camera,
-    Problem,
-    Stage,
-    annotation_problems,
-    stage_problems,
-)
-
-__all__ = [
-    "ANNOTATION_VERSION",
-    "MAIN_CAMERA",
-    "Annotation",
-    "AnnotationError",
-    "Camera",
-    "Problem",
-    "Stage",
-    "read_annotation",
-    "resolve_video",
-    "write_annotation",
-]
-
-ANNOTATION_VERSION = 1
-_REQUIRED = object()
-_WHOLE, _NUMBER, _TEXT, _BOOL, _LIST = "a whole number", "a number", "text in quotes", "true or false", "a list"
-_STAGE_FIELDS = {
-    "subtask": (_TEXT, _REQUIRED),
-    "start": (_WHOLE, _REQUIRED),
-    "end": (_WHOLE, _REQUIRED),
-    "excluded": (_BOOL, False),
-    "falls_back_to": (_WHOLE, None),
-}
-_CAMERA_FIELDS = {"name": (_TEXT, _REQUIRED), "video": (_TEXT, _REQUIRED), "fingerprint": (_TEXT, _REQUIRED)}
-_FIELDS = {
-    "video": (_TEXT, _REQUIRED),
-    "fingerprint": (_TEXT, _REQUIRED),
-    "num_frames": (_WHOLE, _REQUIRED),
-    "fps": (_NUMBER, _REQUIRED),
-    "task": (_TEXT, _REQUIRED),
-    "stages": (_LIST, _REQUIRED),
-    "success": (_BOOL, _REQUIRED),
-    "reason": (_TEXT, None),
-    "final_progress": (_NUMBER, None),
-    "measured_progress": (_LIST, None),
-    "cameras": (_LIST, ()),
-    "annotator": (_TEXT, None),
-}
+MAIN_CAMERA = "main"
 
 
-def read_annotation(path: str | Path) -> Annotation:
-    """Read and validate one annotation file.
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an annotation.
 
-    Raises:
-        ValueError: The file is missing, is no JSON, is of another version, or breaks an invariant; the message names
-            the file, and every wrong value with the remedy (`AnnotationError.problems`).
+    Args:
+        place: The field, as a path into the JSON document: `fps`, `stages[1].end`.
+        message: The value, what is wrong with it and the remedy.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"annotation {path}: no such file; make one with `python -m annotate --video ...`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"annotation {path}: cannot be read ({error})") from None
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"annotation {path}: no valid JSON ({error}); was the file cut off?") from None
-    try:
-        return _from_document(document)
-    except AnnotationError as error:
-        raise AnnotationError(list(error.problems), source=f"annotation {path}: ") from None
+
+    place: str
+    message: str
 
 
-def write_annotation(path: str | Path, annotation: Annotation) -> None:
-    """Write an annotation as indented JSON; the file is replaced in one step, never half-written."""
-    document: dict[str, Any] = {"version": ANNOTATION_VERSION, "video": annotation.video}
-    document["fingerprint"] = annotation.fingerprint
-    if annotation.cameras:
-        document["cameras"] = [
-            {"name": camera.name, "video": camera.video, "fingerprint": camera.fingerprint, **camera.extra}
-            for camera in annotation.cameras
-        ]
-    for key in ("num_frames", "fps", "task"):
-        document[key] = getattr(annotation, key)
-    if annotation.annotator is not None:
-        document["annotator"] = annotation.annotator
-    for key in ("success", "reason", "final_progress"):
-        document[key] = getattr(annotation, key)
-    document["stages"] = [_stage_row(stage) for stage in annotation.stages]
-    if annotation.measured_progress is not None:
-        document["measured_progress"] = list(annotation.measured_progress)
-    write_text_atomically(path, _one_row_per_line(document | dict(annotation.extra)))
+class AnnotationError(ValueError):
+    """An annotation that breaks an invariant; `problems` holds every reason with its place, the text all of them."""
+
+    def __init__(self, problems: list[Problem], source: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__(source + "; ".join(problem.message for problem in problems))
 
 
-def resolve_video(annotation_path: str | Path, annotation: Annotation) -> Path:
-    """Return the recorded path of the video, seen from the working directory."""
-    return Path(annotation_path).parent / annotation.video
+@dataclass(frozen=True)
+class Stage:
+    """One contiguous sub-task of a demonstration.
+
+    Args:
+        subtask: What is done, as it shall appear in the model's list of remaining actions; not blank.
+        start: First frame, 0-based.
+        end: Frame after the last one (half-open); `end > start`.
+        excluded: The segment is left out: no samples, no weight, and no window may span it.
+        falls_back_to: Where the attempt fails at the end of this stage: the number (1-based, in the list of all
+            stages) of the stage that has to be done again, this one or an earlier one. The stages that follow repeat
+            the work from there on.
+        extra: Fields of the file that this version does not know; kept when it is written again.
+    """
+
+    subtask: str
+    start: int
+    end: int
+    excluded: bool = False
+    falls_back_to: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        problems = stage_problems("stage", vars(self))
+        if problems:
+            raise AnnotationError(problems)
 
 
-def _stage_row(stage: Stage) -> dict[str, Any]:
-    row = {"subtask": stage.subtask, "start": stage.start, "end": stage.end, "excluded": stage.excluded}
-    if stage.falls_back_to is not None:
-        row["falls_back_to"] = stage.falls_back_to
-    return row | dict(stage.extra)
+@dataclass(frozen=True)
+class Camera:
+    """A further view of the same episode: its frame i was taken at the same moment as frame i of the main video.
+
+    Args:
+        name: How it is called, for example "wrist"; "main" is the annotation's own video.
+        video: Path of its video; relative paths are relative to the annotation file.
+        fingerprint: As that of the main video.
+        extra: As that of `Stage`.
+    """
+
+    name: str
+    video: str
+    fingerprint: str
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def _one_row_per_line(document: dict[str, Any]) -> str:
-    """Render JSON with one stage or camera per line: a moved boundary is one line in a diff."""
-    lines = []
-    for key, value in document.items():
-        if key in ("stages", "cameras"):
-            rows = ",\n".join("    " + json.dumps(row, ensure_ascii=False) for row in value)
-            lines.append(f'  "{key}": [\n{rows}\n  ]')
-        else:
-            lines.append(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+@dataclass(frozen=True)
+class Annotation:
+    """The stages and the outcome of one recorded demonstration.
+
+    Invariants: stages are ordered, contiguous from frame 0 and inside the video; at least one is not excluded; frames
+    after the last stage show the final state ("done" when `success`, else "not done").
+
+    Args:
+        video: Path of the video; relative paths are relative to the annotation file.
+        fingerprint: `dataset.video.fingerprint` of that file, so that another file of the same name is noticed.
+        num_frames: Frames of the video.
+        fps: Mean frames per second, > 0.
+        task: The instruction the robot follows.
+        stages: See `Stage`.
+        success: Whether the demonstration reaches its goal.
+        reason: Why it counts as done, shown to the model in its answer; optional.
+        final_progress: Percent reached at the end of the last stage: 100 for a success, less for a failure.
+        measured_progress: Percent per frame, shape (num_frames,), where a simulator or a sensor measured it; it
+            then takes the place of a curve interpolated between stage ends.
+        cameras: Further views of the episode; they share the frame numbers, the stages and the labels.
+        annotator: Who marked the stages; several people may annotate one video, each in a file of their own.
+        extra: As that of `Stage`.
+    """
+
+    video: str
+    fingerprint: str
+    num_frames: int
+    fps: float
+    task: str
+    stages: tuple[Stage, ...]
+    success: bool
+    reason: str | None = None
+    final_progress: float = 100.0
+    measured_progress: tuple[float, ...] | None = None
+    cameras: tuple[Camera, ...] = ()
+    annotator: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        problems = annotation_problems(vars(self))
+        if problems:
+            raise AnnotationError(problems)
+
+    @property
+    def kept_stages(self) -> tuple[Stage, ...]:
+        """The stages that are not excluded, in order."""
+        return tuple(stage for stage in self.stages if not stage.excluded)
+
+    @property
+    def last_stage_end(self) -> int:
+        """First frame after the last stage: where the final state begins."""
+        return self.stages[-1].end
 
 
-def _from_document(document: Any) -> Annotation:
-    """Build an annotation from JSON, or raise all of its problems at once."""
-    if not isinstance(document, dict):
-        raise AnnotationError([Problem("", "the file holds no JSON object")])
-    version = document.get("version")
-    if version != ANNOTATION_VERSION:
-        message = f"version is {version!r}; this program reads version {ANNOTATION_VERSION}"
-        raise AnnotationError([Problem("version", message)])
-    problems: list[Problem] = []
-    values = _typed_fields(document, _FIELDS, "", problems)
-    values["extra"] = {key: value for key, value in document.items() if key not in _FIELDS and key != "version"}
-    for key, build in (("stages", _stages), ("cameras", _cameras)):
-        if key in values:
-            rows = build(values.pop(key), problems)
-            if rows is not None:
-                values[key] = rows
-    if values.get("final_progress") is None and "success" in values:
-        if values["success"]:
-            values["final_progress"] = 100.0
-        else:
-            message = "the key 'final_progress' is missing; a failure states what it reached, 0 to 99.99"
-            problems.append(Problem("final_progress", message))
-    measured = values.get("measured_progress")
+def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with one stage, taken alone; fields that are absent are not looked at."""
+    problems = []
+    subtask, start, end = (stage.get(key) for key in ("subtask", "start", "end"))
+    if start is not None and end is not None and end <= start:
+        problems.append(
+            Problem(
+                f"{place}.end",
+                f'stage "{subtask}" is empty: it starts at frame {start} and ends at frame {end} '
+                "(the end is the frame after its last one); give it at least one frame",
+            )
+        )
+    elif subtask is not None and not stage.get("excluded") and not subtask.strip():
+        frames = "a stage" if start is None or end is None else f"the stage of frames {start} to {end - 1}"
+        problems.append(Problem(f"{place}.subtask", f"{frames} has no text; describe the sub-task"))
+    return problems
+
+
+def annotation_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """Return everything that is wrong, each with its place; fields that are absent are not looked at."""
+    problems = []
+
+    def complain(place: str, message: str) -> None:
+        problems.append(Problem(place, message))
+
+    num_frames, fps, task, success = (values.get(key) for key in ("num_frames", "fps", "task", "success"))
+    final_progress, measured = values.get("final_progress"), values.get("measured_progress")
+    if num_frames is not None and num_frames < 1:
+        complain("num_frames", f"num_frames is {num_frames}; a video has at least one frame")
+    if fps is not None and not (fps > 0 and math.isfinite(fps)):
+        complain("fps", f"fps is {fps}; it must be a positive number")
+    if task is not None and not task.strip():
+        complain("task", "the task text is empty; say what the robot shall do")
+    if "stages" in values:
+        problems += _order_problems(values["stages"], num_frames) + _fall_back_problems(values["stages"], success)
+    if success is True and final_progress is not None and final_progress != 100.0:
+        complain("final_progress", f"a success ends at 100 %, but final_progress is {final_progress}")
+    if success is False and final_progress is not None and not 0.0 <= final_progress < 100.0:
+        complain(
+            "final_progress", f"a failure ends below 100 %, but final_progress is {final_progress}; use 0 to 99.99"
+        )
     if measured is not None:
-        wrong = next((value for value in measured if not _is(value, _NUMBER)), None)
-        if wrong is not None:
-            problems.append(Problem("measured_progress", f"measured_progress holds {wrong!r}; values are numbers"))
-            del values["measured_progress"]
+        if num_frames is not None and len(measured) != num_frames:
+            complain(
+                "measured_progress",
+                f"measured_progress has {len(measured)} values for {num_frames} frames; give one per frame",
+            )
+        outside = [value for value in measured if not 0.0 <= value <= 100.0]
+        if outside:
+            complain("measured_progress", f"measured_progress holds {outside[0]}; values are percent, 0 to 100")
+    names = [MAIN_CAMERA]
+    for place, camera in enumerate(values.get("cameras", ())):
+        if not camera.name.strip() or camera.name in names:
+            complain(
+                f"cameras[{place}].name",
+                f'camera name "{camera.name}" is empty or taken; use distinct ones ("{MAIN_CAMERA}" is the main video)',
+            )
+        names.append(camera.name)
+    return problems
+
+
+def _order_problems(stages: tuple[Any, ...], num_frames: int | None) -> list[Problem]:
+    problems = []
+    if all(stage.excluded for stage in stages):
+        problems.append(Problem("stages", "no stage is kept; mark at least one stage that is not excluded"))
+    previous_end, previous_name = 0, None
+    for place, stage in enumerate(stages):
+        name = f'stage {place + 1} "{stage.subtask}"'
+        if stage.start < previous_end:
+            before = f"{previous_name} ends at frame {previous_end}" if previous_name else "the first frame, 0"
+            message = f"{name} starts at frame {stage.start}, before {before}; stages must not overlap"
+            problems.append(Problem(f"stages[{place}].start", message))
+        elif stage.start > previous_end:
+            message = (
+                f"{name} starts at frame {stage.start}, but frames {previous_end} to {stage.start - 1} belong to no "
+                "stage; stages must be contiguous from frame 0 (mark a segment excluded to leave it out)"
+            )
+            problems.append(Problem(f"stages[{place}].start", message))
+        if num_frames is not None and stage.end > num_frames:
+            message = (
+                f"{name} ends at frame {stage.end}, but the video has {num_frames} frames; "
+                f"its end must be at most {num_frames}"
+            )
+            problems.append(Problem(f"stages[{place}].end", message))
+        previous_end, previous_name = stage.end, name
+    return problems
+
+
+def _fall_back_problems(stages: tuple[Any, ...], success: bool | None) -> list[Problem]:
+    problems = []
+    for place, stage in enumerate(stages):
+        target = stage.falls_back_to
+        if target is None:
+            continue
+        name = f'stage {place + 1} "{stage.subtask}"'
+        if stage.excluded:
+            message = f"{name} is excluded and falls back to stage {target}; remove one of the two marks"
+        elif not 1 <= target <= place + 1:
+            message = f"{name} falls back to stage {target}; name a stage from 1 to {place + 1}, counted from 1"
+        elif stages[target - 1].excluded:
+            message = f"{name} falls back to stage {target}, which is excluded; name a stage that is kept"
+        elif success and all(later.excluded for later in stages[place + 1 :]):
+            message = (
+                f"{name} fails (it falls back to stage {target}) and no stage follows, but the demonstration is a "
+                "success; mark the stages that repeat the work, or remove the mark"
+            )
         else:
-            values["measured_progress"] = tuple(float(value) for value in measured)
-    problems += annotation_problems(values)
-    if problems:
-        raise AnnotationError(problems)
-    return Annotation(**values)
-
-
-def _stages(rows: list[Any], problems: list[Problem]) -> tuple[Stage, ...] | None:
-    """Build the stages; None, with the reasons in `problems`, when one of them cannot be built."""
-    before, typed = len(problems), []
-    for place, row in enumerate(rows):
-        values = _typed_fields(row, _STAGE_FIELDS, f"stages[{place}]", problems)
-        problems += stage_problems(f"stages[{place}]", values)
-        typed.append(values | {"extra": _unknown(row, _STAGE_FIELDS)})
-    return tuple(Stage(**values) for values in typed) if len(problems) == before else None
-
-
-def _cameras(rows: list[Any], problems: list[Problem]) -> tuple[Camera, ...] | None:
-    before, typed = len(problems), []
-    for place, row in enumerate(rows):
-        values = _typed_fields(row, _CAMERA_FIELDS, f"cameras[{place}]", problems)
-        typed.append(values | {"extra": _unknown(row, _CAMERA_FIELDS)})
-    return tuple(Camera(**values) for values in typed) if len(problems) == before else None
-
-
-def _typed_fields(
-    row: Any, fields: Mapping[str, tuple[str, Any]], place: str, problems: list[Problem]
-) -> dict[str, Any]:
-    """Return the fields that have the right type, defaults filled in; the others go to `problems`."""
-    if not isinstance(row, dict):
-        problems.append(Problem(place, f"{place} is {row!r}; it must be a JSON object"))
-        return {}
-    values = {}
-    for key, (kind, default) in fields.items():
-        full = f"{place}.{key}" if place else key
-        if key not in row or (row[key] is None and default is None):
-            if default is _REQUIRED:
-                where = f"the key '{key}' is missing" + (f" in {place}" if place else "")
-                problems.append(Problem(full, where))
-            else:
-                values[key] = default
-        elif not _is(row[key], kind):
-            unit = " of frames" if key in ("start", "end", "num_frames") else ""
-            problems.append(Problem(full, f"{full} is {row[key]!r}; it must be {kind}{unit}"))
-        else:
-            values[key] = float(row[key]) if kind == _NUMBER else row[key]
-    return values
-
-
-def _unknown(row: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in fields} if isinstance(row, dict) else {}
-
-
-def _is(value: Any, kind: str) -> bool:
-    if kind == _WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == _NUMBER:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    return isinstance(value, {_TEXT: str, _BOOL: bool, _LIST: list}[kind])
+            continue
+        problems.append(Problem(f"stages[{place}].falls_back_to", message))
+    return problems

@@ -18,7 +18,7 @@ import numpy as np
 from dataset.annotation import AnnotationError, Stage
 from dataset.budget import TokenBudget
 from dataset.demonstration import Demonstration, read_demonstration
-from dataset.progress import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
+from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
 from dataset.similarity import cached_hashes, longest_still_run

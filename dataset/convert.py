@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataset.annotation import read_annotation, resolve_video, write_annotation
-from dataset.cli import run_command
+from dataset.annotation_file import read_annotation, resolve_video, write_annotation
+from dataset.command_line import run_command
 from dataset.files import write_text_atomically
-from dataset.label_studio import from_label_studio, to_label_studio
-from dataset.outline import Outline, annotation_from_outline, frame_edges, outline_of
-from dataset.stage_table import from_table, to_table
-from dataset.via import from_via, to_via
+from dataset.formats.label_studio import from_label_studio, to_label_studio
+from dataset.formats.outline import Outline, annotation_from_outline, frame_edges, outline_of
+from dataset.formats.stage_table import from_table, to_table
+from dataset.formats.via import from_via, to_via
 from dataset.video import VideoReader
 
 FORMATS = ("via", "label_studio", "csv")

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset.annotation import MAIN_CAMERA, Annotation, read_annotation, resolve_video, write_annotation
+from dataset.annotation import MAIN_CAMERA, Annotation
+from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
 from dataset.image_folder import is_image_folder
 from dataset.video import VideoError, VideoReader, has_fingerprint

@@ -18,10 +18,10 @@ from PIL import Image
 from dataset.annotation import Annotation
 from dataset.demonstration import Demonstration
 from dataset.files import write_text_atomically
-from dataset.progress import Labels
+from dataset.labels import Labels
+from dataset.sample_file import VqaSample
 from dataset.samples import demonstration_curve
 from dataset.video import VideoReader
-from dataset.vqa import VqaSample
 
 PICTURE_HEIGHT = 96
 SAMPLES_PER_KIND = 6

@@ -15,7 +15,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from dataset.progress import Labels
+from dataset.labels import Labels
 from dataset.samples import SamplingSpec
 from dataset.window import WindowSpec
 

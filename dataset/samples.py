@@ -14,11 +14,11 @@ import numpy as np
 
 from dataset.annotation import Annotation
 from dataset.demonstration import Demonstration
-from dataset.progress import Labels, label_curve, remaining_subtasks
+from dataset.labels import Labels, label_curve, remaining_subtasks
 from dataset.prompts import build_absent_completion, build_completion, build_prompt
+from dataset.sample_file import VqaSample
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
-from dataset.vqa import VqaSample
 from dataset.window import (
     WindowSpec,
     held_window_indices,

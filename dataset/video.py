@@ -20,9 +20,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from dataset.ffmpeg import Box, ForwardDecoder, Frame, StreamIndex, VideoError, index_stream, squeezed_luma, upright_rgb
 from dataset.fingerprint import content_fingerprint, edge_fingerprint
 from dataset.image_folder import fit_into, image_files, image_rate, read_image
-from dataset.stream import Box, ForwardDecoder, Frame, StreamIndex, VideoError, index_stream, squeezed_luma, upright_rgb
 
 __all__ = ["Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint"]
 

@@ -1,10 +1,10 @@
 """Inference: models and adapters, predictions, metrics, reports. Torch is imported when a model is."""
 
-from infer.errors import ModelError
+from infer.model.errors import ModelError
 from infer.records import Prediction
 
 _LAZY = {
-    "ProgressModel": "infer.model",
+    "ProgressModel": "infer.model.model",
     "ProgressStream": "infer.stream",
     "batch_chat": "infer.chat",
     "infer_progress_from_video": "infer.predict",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 from infer.records import DEFAULT_MAX_NEW_TOKENS, DEFAULT_MAX_SAMPLED_FRAMES
-from infer.vllm import DEFAULT_SERVER
+from infer.vllm.server import DEFAULT_SERVER
 
 EPILOG = """\
 examples:
@@ -73,7 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Predict the videos and write their records."""
     from dataset.video import VideoReader
-    from infer.videos import find_videos
+    from infer.video_paths import find_videos
 
     for path in find_videos(arguments.video_path):  # before torch is imported: a bad path is told at once
         VideoReader(path)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from dataset.conversations import IMAGE_MARK
-from infer.decode import Decoding, decode_windows
-from infer.errors import ModelError
-from infer.inputs import FrameFeatures
-from infer.memory import BatchLimit
-from infer.model import ProgressModel
+from dataset.formats.conversations import IMAGE_MARK
+from infer.decoding.answers import Decoding, decode_windows
+from infer.model.batch_limit import BatchLimit
+from infer.model.errors import ModelError
+from infer.model.model import ProgressModel
+from infer.model.window_inputs import FrameFeatures
 from infer.records import DEFAULT_MAX_NEW_TOKENS
 
 _HUMAN = ("human", "user")
@@ -45,7 +45,7 @@ def batch_chat(
         batch_items: Items with `image` (a path or a list of paths, oldest first) and `conversations` (turns with `from`
             and `value`; the last human turn is asked, and it must be the first one).
         model_path, use_lora, torch_dtype, base_model: See `ProgressModel.load`.
-        max_new_tokens, temperature, seed: See `infer.decode.Decoding`.
+        max_new_tokens, temperature, seed: See `infer.decoding.answers.Decoding`.
         batch_size: Items decoded together; halved when memory runs out.
         model: A loaded model to use instead of loading `model_path`.
 

@@ -17,11 +17,12 @@ from tqdm import tqdm
 from dataset.prompts import build_prompt
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, reversed_window_indices, window_indices
-from infer.decode import Decoding, Readout, WindowAnswer
-from infer.errors import ModelError
-from infer.frames import EncodedVideo
-from infer.memory import BatchLimit
-from infer.model import ProgressModel
+from infer.decoding.answer_order import AnswerMemory, answer_block, blocks
+from infer.decoding.answers import Decoding, Readout, WindowAnswer
+from infer.model.batch_limit import BatchLimit
+from infer.model.encoded_video import EncodedVideo
+from infer.model.errors import ModelError
+from infer.model.model import ProgressModel
 from infer.records import (
     DEFAULT_MAX_NEW_TOKENS,
     DEFAULT_MAX_SAMPLED_FRAMES,
@@ -29,12 +30,11 @@ from infer.records import (
     RecordFile,
     make_record,
 )
-from infer.schedule import AnswerMemory, answer_block, blocks
-from infer.videos import find_videos
-from infer.vllm import DEFAULT_SERVER
+from infer.video_paths import find_videos
+from infer.vllm.server import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from infer.vllm_engine import VllmEngine
+    from infer.vllm.client import VllmEngine
 
 BASE_WINDOW_RATE_HZ = 6.25  # spacing of a base model's windows where neither adapter nor caller names one
 OnUnparsed = Literal["null", "previous"]
@@ -69,7 +69,7 @@ def predict_video(
         frame_indices: Source frames to predict, rising.
         reverse: Play the video backwards: windows are rebuilt for that direction, frames come in falling order.
         use_adapter: False answers as the base model.
-        max_new_tokens, temperature, readout, drafting, seed: See `infer.decode.Decoding`.
+        max_new_tokens, temperature, readout, drafting, seed: See `infer.decoding.answers.Decoding`.
         batch_size: Windows decoded together; halved when memory runs out.
         on_unparsed: "previous" repeats the last percentage where an answer has none, and says so in
             `progress_source`; "null" leaves it None.
@@ -230,7 +230,7 @@ def infer_progress_from_video(
         max_new_tokens, temperature, batch_size, on_unparsed, readout, seed: See `predict_video`.
         torch_dtype, base_model, device: See `ProgressModel.load`.
         model: A loaded model to use instead of loading `model_path` again.
-        engine: "vllm" asks a server that `python -m infer.vllm` started; see `infer.vllm_engine`.
+        engine: "vllm" asks a server that `python -m infer.vllm` started; see `infer.vllm.client`.
         server, server_model: Its URL, and the model's name there.
         resume: Keep the rows that `output_path` holds already and predict what is missing.
 
@@ -250,7 +250,7 @@ def infer_progress_from_video(
     output = RecordFile(output_path, resume) if output_path is not None else None
     plans = {path: sampled_frames(len(reader), max_sampled_frames, max_frames) for path, reader in readers.items()}
     if engine == "vllm":
-        from infer.vllm_engine import VllmEngine, predict_on_server
+        from infer.vllm.client import VllmEngine, predict_on_server
 
         if readout != "text":
             raise ModelError(f'readout "{readout}" needs the probabilities of all digits; use --engine transformers')

@@ -17,12 +17,12 @@ import numpy as np
 
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
-from infer.decode import Decoding, Readout, decode_windows
-from infer.inputs import FrameFeatures
-from infer.model import ProgressModel
+from infer.decoding.answer_order import AnswerMemory
+from infer.decoding.answers import Decoding, Readout, decode_windows
+from infer.model.model import ProgressModel
+from infer.model.window_inputs import FrameFeatures
 from infer.predict import OnUnparsed, choose_window, make_prediction
 from infer.records import DEFAULT_MAX_NEW_TOKENS, Prediction
-from infer.schedule import AnswerMemory
 
 
 class ProgressStream:
@@ -35,7 +35,7 @@ class ProgressStream:
         fps: Rate of the frames, if it is fixed: windows are then those of a recorded video of that rate. Without it
             a window given in Hz takes the frames nearest in time.
         adapter: Name of the adapter to answer with, if several are loaded; the active one by default.
-        max_new_tokens, readout: See `infer.decode.Decoding`.
+        max_new_tokens, readout: See `infer.decoding.answers.Decoding`.
         on_unparsed: See `infer.predict.predict_video`.
     """
 

@@ -21,7 +21,7 @@ import av
 import pytest
 from material import ROOT, TASK, numbered_frame
 
-from annotate.episodes import find_episodes
+from annotate.queue import find_episodes
 
 CHROMIUM_FLAGS = [
     "--headless",

@@ -16,7 +16,7 @@ from material import DEMO, ROOT
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from annotate.episodes import find_episodes
+from annotate.queue import find_episodes
 
 TASK = "Pick up the red puck and bring it to the blue goal marker"
 STEPS = ((46, "Move the gripper to the red puck"), (70, "Lift the red puck off the table"))

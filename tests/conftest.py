@@ -15,7 +15,7 @@ import pytest
 from annotate_page import chromium, desk, label, open_editor, used_episodes  # noqa: F401  (fixtures)
 from material import NANO, TASK, make_annotation, write_video
 
-from dataset.annotation import write_annotation
+from dataset.annotation_file import write_annotation
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,6 +53,6 @@ def store(video, tmp_path):
 @pytest.fixture(scope="session")
 def nano():
     """The embedded base model."""
-    from infer.model import ProgressModel
+    from infer.model.model import ProgressModel
 
     return ProgressModel.load(str(NANO))

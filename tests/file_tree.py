@@ -11,7 +11,10 @@ from material import ROOT
 
 PAGE = ROOT / "docs" / "tree.md"
 FOLDERS = (
-    "dataset", "annotate", "infer", "infer/report", "train", "recipes/demo", "recipes/nano", "benchmarks", "tests",
+    "dataset", "dataset/formats", "annotate", "annotate/page", "infer", "infer/model", "infer/decoding",
+    "infer/metrics",
+    "infer/report", "infer/report/compare", "infer/overlay", "infer/vllm", "train", "train/rehearsal", "recipes/demo",
+    "recipes/nano", "benchmarks", "tests",
 )  # fmt: skip
 HEAD = """\
 # Every file, with what it knows

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import Qwen3VLForConditionalGeneration
 
 from dataset.window import WindowSpec
-from infer.adapter import ProgressConfig
+from infer.model.adapter_folder import ProgressConfig
 
 TEXT_LAYERS = ("q_proj", "v_proj", "up_proj")
 

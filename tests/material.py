@@ -75,6 +75,16 @@ def make_annotation(video: Path, *ends: int, success: bool = True, **fields) -> 
     )
 
 
+def annotated(*lengths: int, tail: int = 0, **fields) -> Annotation:
+    """Return an annotation with stages "s0", "s1", ... of these lengths and `tail` finished frames; no video."""
+    ends = np.cumsum(lengths)
+    return Annotation(
+        video="v.mp4", fingerprint="x", num_frames=int(ends[-1]) + tail, fps=25.0, task="t",
+        stages=tuple(Stage(f"s{i}", int(e - n), int(e)) for i, (n, e) in enumerate(zip(lengths, ends, strict=True))),
+        **{"success": True, **fields},
+    )  # fmt: skip
+
+
 def write_sound(path: Path) -> None:
     """Write a tenth of a second of silence: a file that plays and has no picture."""
     with wave.open(str(path), "wb") as sound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from material import NANO
 
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
 
 
 def random_model(seed: int) -> ProgressModel:

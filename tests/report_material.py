@@ -10,8 +10,8 @@ import numpy as np
 from material import make_annotation
 
 from dataset.demonstration import Demonstration
-from dataset.progress import label_curve
-from infer.metric_block import card_block
+from dataset.labels import label_curve
+from infer.metrics.block import card_block
 from infer.records import Prediction
 from infer.report.evaluate import EpisodeResult, rival_values
 from infer.report.shortcuts import SCENE_TESTS, ShortcutReading

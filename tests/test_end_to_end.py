@@ -14,8 +14,8 @@ from dataset.demonstration import read_demonstrations
 from dataset.samples import build_samples
 from dataset.video import VideoReader
 from dataset.window import window_indices
-from infer.metrics import METRICS, voc
-from infer.model import ProgressModel
+from infer.metrics.progress import METRICS, voc
+from infer.model.model import ProgressModel
 from infer.predict import EncodedVideo, infer_progress_from_video, predict_video
 from infer.records import read_records
 from infer.report.__main__ import main as make_report

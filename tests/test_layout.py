@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from material import ROOT
 
-from dataset.cli import onetake_version
+from dataset.command_line import onetake_version
 
 ALLOWED = {
     "dataset": {"dataset"},
@@ -18,10 +18,10 @@ ALLOWED = {
     "train": {"train", "infer", "dataset"},
 }
 ONLY_THERE = {  # libraries that one file owns
-    "av": {"dataset/stream.py", "infer/overlay.py"},
+    "av": {"dataset/ffmpeg.py", "infer/overlay/render.py"},
     "decord": {"dataset/video.py"},
     "gradio": {"annotate/app.py"},
-    "peft": {"infer/model.py", "train/configs.py"},
+    "peft": {"infer/model/model.py", "train/configs.py"},
     "trl": {"train/configs.py", "train/trainer.py"},
 }
 

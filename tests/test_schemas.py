@@ -7,13 +7,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from material import DEMO, ROOT, TASK, make_annotation
 
-from dataset.annotation import Annotation, Camera, Stage, read_annotation, write_annotation
-from dataset.conversations import write_conversations
+from dataset.annotation import Annotation, Camera, Stage
+from dataset.annotation_file import read_annotation, write_annotation
 from dataset.demonstration import read_demonstration
+from dataset.formats.conversations import write_conversations
+from dataset.sample_file import VqaSample, write_samples
 from dataset.samples import SamplingSpec, build_samples
-from dataset.vqa import VqaSample, write_samples
 from dataset.window import WindowSpec
-from infer.adapter import ProgressConfig
+from infer.model.adapter_folder import ProgressConfig
 from infer.records import Prediction, make_record
 
 SCHEMAS = ROOT / "docs" / "schemas"

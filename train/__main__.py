@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 
 EPILOG = """\
 examples:
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(format_cost(estimate_cost(recipe)))
         return
     if arguments.each:
-        from train.each import train_each
+        from train.per_task import train_each
 
         folders = train_each(recipe, arguments.overwrite, arguments.resume)
     else:
@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
         folders = [train_lora(recipe, arguments.overwrite, arguments.resume)]
     for folder in folders:
         print(f"adapter: {folder}")
-    from infer.adapter import ProgressConfig
+    from infer.model.adapter_folder import ProgressConfig
 
     task = shlex.quote(ProgressConfig.read(folders[-1]).tasks[0])
     print(

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from dataset.sample_file import VqaSample
 from dataset.video import VideoReader
-from dataset.vqa import VqaSample
-from infer.inputs import FrameFeatures
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
+from infer.model.window_inputs import FrameFeatures
 from train.features import FrameKey, PreparedFrame
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from train.callbacks import memory_explained
 from train.collate import image_token_counts, needed_frames, refuse_long_samples, token_counts
 from train.configs import build_configs
-from train.guards import memory_explained
 from train.lora import load_base, make_collator, make_trainer
 from train.recipe import EvaluationSection, Recipe
 from train.training_data import read_training_data

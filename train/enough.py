@@ -21,20 +21,20 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.files import write_text_atomically
-from dataset.progress import plan_steps
+from dataset.labels import plan_steps
+from dataset.sample_file import write_samples
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader
-from dataset.vqa import write_samples
-from infer.boundaries import answered_stages, labelled_stages
-from infer.disagreement import Stretch, find_disagreements
-from infer.perturbed import COPIES, RECORDED, ChangedVideo
+from infer.metrics.stages import answered_stages, labelled_stages
 from infer.records import make_records, read_records, write_records
-from train.enough_page import print_answer, summarise_rehearsal, write_page
-from train.folds import Part, split_stages, without_fold
 from train.recipe import EvaluationSection, Recipe, read_recipe
+from train.rehearsal.disagreement import Stretch, find_disagreements
+from train.rehearsal.folds import Part, split_stages, without_fold
+from train.rehearsal.page import print_answer, summarise_rehearsal, write_page
+from train.rehearsal.perturbed import COPIES, RECORDED, ChangedVideo
 
 FOLDS = 3
 MAX_FRAMES = 160
@@ -106,9 +106,9 @@ def learn_and_read(
     Returns:
         The bare base model, for the next fold.
     """
-    from infer.frames import EncodedVideo
+    from infer.model.encoded_video import EncodedVideo
     from infer.predict import predict_video
-    from train.adapter import bare_base
+    from train.adapter_writer import bare_base
     from train.configs import build_configs
     from train.lora import load_base, train_lora
 

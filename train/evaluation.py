@@ -13,10 +13,10 @@ import numpy as np
 from dataset.demonstration import Demonstration
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
-from infer.frames import EncodedVideo
-from infer.metric_block import metric_block
-from infer.metrics import METRICS, mean_of_defined
-from infer.model import ProgressModel
+from infer.metrics.block import metric_block
+from infer.metrics.progress import METRICS, mean_of_defined
+from infer.model.encoded_video import EncodedVideo
+from infer.model.model import ProgressModel
 from infer.predict import predict_video
 from infer.records import Prediction
 from train.training_data import HeldOutEpisode
@@ -31,7 +31,7 @@ class EpisodeReading:
         labels: Percent at the judged frames, float64, shape (frames,).
         predictions: Forward playback, one per judged frame.
         values: Their percentages, float64, shape (frames,); nan where an answer had none.
-        metrics: `infer.metric_block.metric_block` of forward and reversed playback.
+        metrics: `infer.metrics.block.metric_block` of forward and reversed playback.
     """
 
     demonstration: Demonstration

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from dataset.files import write_text_atomically
 from dataset.video import VideoReader, fingerprint
-from infer.inputs import FrameFeatures
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
+from infer.model.window_inputs import FrameFeatures
 from train.recipe import FeaturesSection
 
 GROUP = 16  # frames encoded together

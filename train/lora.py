@@ -20,16 +20,16 @@ import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback
 
-from dataset.vqa import VqaSample
-from infer.metrics import METRICS
-from infer.model import ProgressModel
-from train.adapter import check_gathered, check_reload, save_adapter, take_probes, write_summary
+from dataset.sample_file import VqaSample
+from infer.metrics.progress import METRICS
+from infer.model.model import ProgressModel
+from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
+from train.callbacks import LearningGuard, StopAndKeep, base_checksums, memory_explained
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import TRAINING_LOG, CurveFiles, report_adapter, write_log
 from train.evaluation import read_episodes
 from train.features import Share, prepare_frames
-from train.guards import LearningGuard, StopAndKeep, base_checksums, memory_explained
 from train.recipe import Recipe
 from train.run_folder import Interruption, RunFolder
 from train.trainer import ProgressTrainer, refuse_unmatched_targets
@@ -48,7 +48,7 @@ def train_lora(
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint; where there is none, start; where the adapter is
             complete, return it.
-        base: The base model, loaded already as the recipe says; `train.adapter.bare_base` makes it bare again.
+        base: The base model, loaded already as the recipe says; `train.adapter_writer.bare_base` makes it bare again.
 
     Returns:
         The adapter folder.

@@ -10,7 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 from train.run_folder import TRAIN_SUMMARY
 
 EPILOG = """\
@@ -41,8 +41,8 @@ def merge_adapter(
     """
     import torch
 
-    from infer.adapter import PROGRESS_CONFIG, ProgressConfig, base_of_adapter
-    from infer.model import ProgressModel
+    from infer.model.adapter_folder import PROGRESS_CONFIG, ProgressConfig, base_of_adapter
+    from infer.model.model import ProgressModel
 
     output = Path(output_path)
     if output.exists():

@@ -16,7 +16,7 @@ from omegaconf import MISSING, OmegaConf
 from dataset.files import write_text_atomically
 from dataset.recipe import DataSection, build, load_document
 
-METRICS = ("voc", "cycle_voc", "mae", "parse_rate")  # of `infer.metrics`
+METRICS = ("voc", "cycle_voc", "mae", "parse_rate")  # of `infer.metrics.progress`
 SMALLER_IS_BETTER = ("mae",)
 
 

@@ -14,7 +14,7 @@ import torch
 from transformers.integrations import TensorBoardCallback
 from trl import SFTTrainer
 
-from infer.errors import ModelError
+from infer.model.errors import ModelError
 from train.curves import report_evaluation, show_evaluation
 from train.evaluation import EpisodeReading, mean_metrics
 

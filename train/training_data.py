@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from dataset.annotation import Annotation, read_annotation
+from dataset.annotation import Annotation
+from dataset.annotation_file import read_annotation
 from dataset.check import check_demonstrations
 from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.sample_file import VqaSample, meta_path, read_samples
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader, has_fingerprint
-from dataset.vqa import VqaSample, meta_path, read_samples
 from infer.predict import sampled_frames
 from train.recipe import Recipe
 

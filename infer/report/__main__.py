@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations
 from infer.records import DEFAULT_MAX_SAMPLED_FRAMES
 from infer.report.card import make_report
@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write the report and print verdict and table; or compare reports."""
     if arguments.compare:
-        from infer.report.compare import compare_reports
+        from infer.report.compare.comparison import compare_reports
 
         compare_reports(arguments.compare, arguments.output)
         return

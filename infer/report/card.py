@@ -57,7 +57,7 @@ def make_report(
         training, missing = find_training_demonstrations(model_path, sources, train_annotations)
         notices += [missing] if missing else []
 
-    from infer.model import ProgressModel
+    from infer.model.model import ProgressModel
     from infer.report.evaluate import evaluate, read_training_demonstrations
     from infer.report.provenance import collect_provenance, measured_cost
     from infer.report.summary import summarise

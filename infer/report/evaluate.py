@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.demonstration import Demonstration
-from dataset.progress import label_curve
+from dataset.labels import label_curve
 from dataset.video import VideoReader
-from infer.decode import Readout
-from infer.frames import EncodedVideo
-from infer.metric_block import Block, card_block
-from infer.model import ProgressModel
+from infer.decoding.answers import Readout
+from infer.metrics.block import Block, card_block
+from infer.model.encoded_video import EncodedVideo
+from infer.model.model import ProgressModel
 from infer.predict import choose_window, predict_video, sampled_frames
 from infer.records import Prediction
 from infer.report.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spaced, read_shortcuts
@@ -35,7 +35,7 @@ class EvaluationSpec:
     Args:
         max_sampled_frames: Frames judged per episode; None for all.
         batch_size: Windows decoded together.
-        readout: Where the judged percentages come from; see `infer.decode.Decoding`.
+        readout: Where the judged percentages come from; see `infer.decoding.answers.Decoding`.
         shortcut_windows: Windows per episode and shortcut test; 0 leaves these tests out.
         seed: Seed of the shuffled windows.
     """
@@ -62,7 +62,7 @@ class EpisodeResult:
         predictions: Per model ("base", "adapter") the forward predictions.
         values: Per reader (models and `RIVALS`) the forward percentages, nan where an answer had none.
         backward: The same while the video is played backwards, in that order of playback.
-        metrics: Per reader the metric block (`infer.metric_block.card_block`).
+        metrics: Per reader the metric block (`infer.metrics.block.card_block`).
         expected: Frame numbers and, by the judged model, their expected percentages (`readout` "expected").
         shortcuts: What the judged model says to windows that were tampered with; None where that was not asked.
         held_out: Whether the adapter never saw this recording.

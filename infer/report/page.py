@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from dataset.video import VideoReader
-from infer.metric_block import COLUMNS, DETAIL, MAIN, REFERENCE, shown
+from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, shown
 from infer.report.evaluate import EpisodeResult
 from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
 from infer.report.summary import Report

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dataset.video import VideoReader
-from infer.calibration import IsotonicCalibration, ReliabilityBin
+from infer.metrics.calibration import IsotonicCalibration, ReliabilityBin
 
 # Drawn in these colours and replaced by variables of the page, so that one drawing serves light and dark.
 THEME = {

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from infer.adapter import ADAPTER_CONFIG
-from infer.model import ProgressModel
+from infer.model.adapter_folder import ADAPTER_CONFIG
+from infer.model.model import ProgressModel
 from infer.predict import choose_window
 from infer.report.evaluate import EpisodeResult, EvaluationSpec
 from infer.report.training_demonstration import read_recipe_document

@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
-from infer.decode import Decoding, Readout, WindowAnswer, decode_windows
-from infer.frames import EncodedVideo
-from infer.memory import BatchLimit
-from infer.model import FrameFeatures, ProgressModel
+from infer.decoding.answers import Decoding, Readout, WindowAnswer, decode_windows
+from infer.model.batch_limit import BatchLimit
+from infer.model.encoded_video import EncodedVideo
+from infer.model.model import FrameFeatures, ProgressModel
 
 MOST_CHANGE = 15.0  # points that the value may move where the scene stayed the same
 MOST_WHERE_NOTHING = 20.0  # percent that may be claimed where nothing of the task is to be seen

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from dataset.progress import SUCCESS_THRESHOLD
-from infer import success
-from infer.calibration import IsotonicCalibration, ReliabilityBin, ece, fit_isotonic, reliability_bins
-from infer.intervals import bootstrap_interval
-from infer.metric_block import COLUMNS, mean_block, rounded
+from dataset.labels import SUCCESS_THRESHOLD
+from infer.metrics import success
+from infer.metrics.block import COLUMNS, mean_block, rounded
+from infer.metrics.calibration import IsotonicCalibration, ReliabilityBin, ece, fit_isotonic, reliability_bins
+from infer.metrics.intervals import bootstrap_interval
 from infer.report.evaluate import CONSTANT, RIVALS, EpisodeResult, TrainingReading
 from infer.report.shortcuts import ShortcutResult, judge_shortcuts
 from infer.report.verdict import Verdict, gather_evidence, judge

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
+from dataset.sample_file import meta_path
 from dataset.video import has_fingerprint
-from dataset.vqa import meta_path
-from infer.errors import ModelError
+from infer.model.errors import ModelError
 
 TRAIN_SUMMARY, RECIPE = "train_summary.json", "recipe.yaml"
 

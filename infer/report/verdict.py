@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dataset.progress import SUCCESS_THRESHOLD
-from infer.metrics import mean_of_defined
+from dataset.labels import SUCCESS_THRESHOLD
+from infer.metrics.progress import mean_of_defined
+from infer.metrics.success import auroc
 from infer.report.evaluate import CONSTANT, EpisodeResult
 from infer.report.shortcuts import SCENE_TESTS, ShortcutResult
-from infer.success import auroc
 
 Outcome = Literal["adopt", "need more demos", "do not use"]
 ADOPT: Outcome = "adopt"

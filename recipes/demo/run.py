@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from dataset.cli import run_command
+from dataset.command_line import run_command
 
 RECIPE = "recipes/nano.yaml"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a model this small gains little from more, and loses much on busy cores
@@ -84,7 +84,7 @@ def main(arguments: argparse.Namespace) -> None:
         f"python -m infer.overlay --predictions {records['adapter']} {records['base']} --names adapter base"
         f" --annotation {shown.path} --output {output / 'overlay.mp4'}",
     )
-    from infer.overlay import render_overlay
+    from infer.overlay.render import render_overlay
     from infer.records import read_records
 
     render_overlay(

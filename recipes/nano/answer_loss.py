@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
 
 
 @dataclass(frozen=True)

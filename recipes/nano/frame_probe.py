@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from nano_batches import FrameTruth
 
-from infer.model import ProgressModel
-from infer.success import auroc
+from infer.metrics.success import auroc
+from infer.model.model import ProgressModel
 
 PROGRESS_BINS = 21
 Frame = tuple[torch.Tensor, FrameTruth]  # features, shape (tokens, hidden), and what is true of the frame

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from dataset.prompts import build_absent_completion, build_completion, build_prompt
 from dataset.video import VideoReader
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
 
 
 @dataclass(frozen=True)

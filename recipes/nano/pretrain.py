@@ -5,7 +5,7 @@
     torchrun --nproc_per_node 2 recipes/nano/pretrain.py ... train.threads=1                # each draws half of a batch
 
 CLIPS holds simulated episodes (`recipes/nano/simulate.py`); procedural ones are drawn on the fly (`scenes.py`). Model
-inputs are built by `infer.model.ProgressModel`, prompts and answers by `dataset.prompts`: the very code that adapts
+inputs are built by `infer.model`, prompts and answers by `dataset.prompts`: the very code that adapts
 and runs the 2B model. Writes the model folder, and `training_log.jsonl` and `training_curve.png` into --log_folder. The
 unfinished model is saved beside the output every `train.save_every` steps.
 """
@@ -32,7 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 from scenes import draw_episode
 from tqdm import tqdm
 
-from infer.model import ProgressModel
+from infer.model.model import ProgressModel
 
 HERE = Path(__file__).parent
 NO_CHANGES = ("zoomed_share", "largest_shift", "mirrored_share", "repainted_share")

@@ -15,8 +15,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dataset.annotation import Annotation, Stage, write_annotation
-from dataset.cli import run_command
+from dataset.annotation import Annotation, Stage
+from dataset.annotation_file import write_annotation
+from dataset.command_line import run_command
 from dataset.video import VideoReader, fingerprint
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset.annotation import Annotation, Stage, write_annotation
-from dataset.cli import run_command
+from dataset.annotation import Annotation, Stage
+from dataset.annotation_file import write_annotation
+from dataset.command_line import run_command
 from dataset.video import VideoReader, fingerprint
 
 

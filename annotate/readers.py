@@ -1,0 +1,66 @@
+"""The open videos of the queue: one reader per camera, and the notice when a file is replaced under the page.
+
+Knows files, readers and fingerprints; does not know annotations or pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotate.queue import Episode
+from dataset.video import VideoError, VideoReader
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A video as it was when it was opened."""
+
+    stamp: tuple[int, int, int]
+    reader: VideoReader
+
+
+class Videos:
+    """Readers by episode and camera; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._opened: dict[Path, _Opened] = {}
+        self._lock = threading.Lock()
+
+    def reader(self, episode: Episode, camera: int = 0) -> VideoReader:
+        """Return the reader of one camera's video as it is now; indexed on first use.
+
+        Raises:
+            VideoError: The file cannot be read, or the camera has other frames than the annotated video.
+        """
+        if not 0 <= camera < len(episode.cameras):
+            raise VideoError(f"{episode.video.name} has {len(episode.cameras)} camera(s); number {camera} is none")
+        reader = self._open(episode.cameras[camera][1]).reader
+        expected = len(self._open(episode.video).reader)
+        if len(reader) != expected:
+            name, path = episode.cameras[camera]
+            raise VideoError(
+                f"camera {name}: {path} has {len(reader)} frames, {episode.video} has {expected}; cameras of one "
+                "episode must have the same frames"
+            )
+        return reader
+
+    def version(self, episode: Episode) -> str:
+        """Return a short name of what all cameras hold now; pictures carry it, so that none shows another video."""
+        prints = [self._open(path).reader.fingerprint for _, path in episode.cameras]
+        return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
+
+    def _open(self, path: Path) -> _Opened:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise VideoError(f"video {path}: cannot be read ({error.strerror}); check the path") from None
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        with self._lock:
+            opened = self._opened.get(path)
+            if opened is None or opened.stamp != stamp:
+                opened = _Opened(stamp, VideoReader(path))
+                self._opened[path] = opened
+            return opened

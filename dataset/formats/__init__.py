@@ -1,0 +1,1 @@
+"""Formats of other labelling tools and trainers, for `python -m dataset.convert` and `python -m dataset --export`."""

@@ -1,0 +1,91 @@
+"""Label Studio tasks: JSON of its video timeline labels, frames counted from 1, ranges with their last frame.
+
+Knows that format; `outline` connects it to annotations. Task and outcome travel as text areas, a choice and a number
+of the same annotation.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import unquote
+
+from dataset.formats.outline import Outline, marked_text, stage_from_marked
+
+_FALLS_BACK = re.compile(r"falls back to (\d+)")
+
+
+def to_label_studio(outline: Outline, video: str) -> list[dict[str, Any]]:
+    """Return the list of one task, as Label Studio imports it; its labelling configuration needs the same names."""
+    results = []
+    for place, stage in enumerate(outline.stages, start=1):
+        value = {"ranges": [{"start": stage.start + 1, "end": stage.end}], "timelinelabels": [marked_text(stage)]}
+        row = _result(f"stage{place:03d}", "stages", "timelinelabels", value)
+        if stage.falls_back_to is not None:
+            row["meta"] = {"text": [f"falls back to {stage.falls_back_to}"]}
+        results.append(row)
+    for name in ("task", "reason", "annotator"):
+        if getattr(outline, name) is not None:
+            results.append(_result(name, name, "textarea", {"text": [getattr(outline, name)]}))
+    if outline.success is not None:
+        choice = "done" if outline.success else "not done"
+        results.append(_result("outcome", "outcome", "choices", {"choices": [choice]}))
+    if outline.final_progress is not None:
+        results.append(_result("final_progress", "final_progress", "number", {"number": outline.final_progress}))
+    return [{"data": {"video": video}, "annotations": [{"result": results}]}]
+
+
+def from_label_studio(document: Any, video: str) -> Outline:
+    """Read the task of one video from an export; a boundary frame that two ranges share goes to the earlier one.
+
+    Args:
+        document: The exported list of tasks, or one task.
+        video: Name of the video; a single task is taken whatever its name.
+
+    Raises:
+        ValueError: It is no such export, or does not hold the video, or was annotated several times.
+    """
+    tasks = document if isinstance(document, list) else [document]
+    if not tasks or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise ValueError("the file is no Label Studio export; export the project as JSON (not JSON-MIN)")
+    name = PurePath(video).name
+    matching = [task for task in tasks if len(tasks) == 1 or any(_is_named(v, name) for v in task["data"].values())]
+    if len(matching) != 1:
+        raise ValueError(f"the export holds {len(matching)} tasks of {name} among {len(tasks)}; it must hold one")
+    annotations = [row for row in matching[0].get("annotations", []) if not row.get("was_cancelled")]
+    if len(annotations) != 1:
+        raise ValueError(f"{name} was annotated {len(annotations)} times; export one annotation of it")
+    stages, values = [], {}
+    for row in annotations[0].get("result", []):
+        value, kind = row.get("value", {}), row.get("type")
+        if kind == "timelinelabels":
+            note = _FALLS_BACK.search(" ".join(row.get("meta", {}).get("text", [])))
+            for span in value["ranges"]:
+                back = int(note.group(1)) if note else None
+                text = " ".join(value["timelinelabels"])
+                stages.append(stage_from_marked(text, int(span["start"]) - 1, int(span["end"]), back))
+        elif kind in ("textarea", "choices", "number"):
+            content = value.get("text" if kind == "textarea" else kind)
+            values[row.get("from_name")] = " ".join(content) if isinstance(content, list) else content
+    if not stages:
+        raise ValueError(f"the task of {name} holds no timeline labels; mark its stages with TimelineLabels")
+    reached = values.get("final_progress")
+    return Outline(
+        tuple(sorted(stages, key=lambda stage: stage.start)),
+        values.get("task"),
+        {"done": True, "not done": False}.get(values.get("outcome") or ""),
+        values.get("reason"),
+        None if reached is None else float(reached),
+        values.get("annotator"),
+    )
+
+
+def _result(key: str, name: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"id": key, "from_name": name, "to_name": "video", "type": kind, "origin": "manual", "value": value}
+
+
+def _is_named(value: Any, name: str) -> bool:
+    """Return whether a data field points to the file: uploads get a hash and a dash before the name."""
+    shown = PurePath(unquote(str(value)).replace("?d=", "/")).name
+    return shown == name or shown.endswith("-" + name)

@@ -1,0 +1,1 @@
+"""Metrics: labels and predictions in, figures out. No torch, no videos."""

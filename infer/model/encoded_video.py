@@ -1,0 +1,195 @@
+"""A video's frames as vision features: each is decoded, resized and encoded once, ahead of the windows that show it.
+
+Knows frame numbers and features; does not know prompts or answers.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from dataset.video import VideoError
+from infer.model.model import PixelBudget, ProgressModel
+from infer.model.window_inputs import FrameFeatures
+
+CHUNK = 16  # frames decoded and encoded together
+CHUNKS_AHEAD = 8  # how far the background thread may run ahead
+
+FeatureKey = tuple[PixelBudget, int]  # features of a frame differ between budgets
+
+
+class FrameSource(Protocol):
+    """What is read of a video here and by predictions: `VideoReader`, or one that changes its frames."""
+
+    fps: float
+    timestamps_sec: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def iter_frames(self, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]: ...
+
+
+class EncodedVideo:
+    """A video whose frames are encoded when first needed, or ahead of that in the background (`prefetch`).
+
+    Args:
+        model: The model whose vision tower encodes.
+        reader: The video.
+        keep_all: Keep every frame's features (several passes over one video, as in a report), whatever `forget` says.
+    """
+
+    def __init__(self, model: ProgressModel, reader: FrameSource, keep_all: bool = False) -> None:
+        self.model, self.reader, self.keep_all = model, reader, keep_all
+        self._features: dict[FeatureKey, FrameFeatures] = {}
+        self._ahead: _Prefetch | None = None
+
+    def __enter__(self) -> EncodedVideo:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the background thread."""
+        if self._ahead is not None:
+            self._ahead.stop()
+            self._ahead = None
+
+    def prefetch(self, frames: Iterable[int], budget: PixelBudget) -> None:
+        """Start to decode and encode `frames`, in rising order, in a background thread; what is there already is left.
+
+        Memory is bounded: the thread waits when it is `CHUNK * CHUNKS_AHEAD` frames ahead of what was taken.
+        """
+        self.close()
+        missing = sorted({frame for frame in frames if (budget, frame) not in self._features})
+        if missing:
+            self._ahead = _Prefetch(self.model, self.reader, missing, budget)
+
+    def load(self, frames: Iterable[int], budget: PixelBudget | None = None) -> None:
+        """Make the features of `frames` ready.
+
+        Args:
+            frames: Source frame numbers.
+            budget: Pixel budget that they are resized to; the model's present one by default.
+
+        Raises:
+            VideoError: A frame does not decode; all frames before it are ready.
+        """
+        budget = budget or self.model.pixel_budget
+        missing = sorted({frame for frame in frames if (budget, frame) not in self._features})
+        ahead = self._ahead
+        while missing and ahead is not None and ahead.budget == budget and missing[-1] >= ahead.first:
+            for frame, features in ahead.take():
+                self._features[budget, frame] = features
+            missing = [frame for frame in missing if (budget, frame) not in self._features]
+        for frame, features in _encoded(self.model, self.reader, missing, budget):
+            self._features[budget, frame] = features
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """Memory of one frame's features, as far as one is known; 0 before that."""
+        for features in self._features.values():
+            return sum(part.numel() * part.element_size() for part in (features.embedding, *features.deepstack))
+        return 0
+
+    def has(self, frames: Iterable[int], budget: PixelBudget) -> bool:
+        """Tell whether the features of all of `frames` are ready."""
+        return all((budget, frame) in self._features for frame in frames)
+
+    def windows(self, indices: Sequence[Sequence[int]], budget: PixelBudget | None = None) -> list[list[FrameFeatures]]:
+        """Return the features of windows given by source frame numbers."""
+        budget = budget or self.model.pixel_budget
+        self.load({index for window in indices for index in window}, budget)
+        return [[self._features[budget, index] for index in window] for window in indices]
+
+    def forget(self, low: float, high: float) -> None:
+        """Drop the features of frames outside `low` to `high`, both included, unless `keep_all`."""
+        if not self.keep_all:
+            self._features = {key: one for key, one in self._features.items() if low <= key[1] <= high}
+
+
+class _Prefetch:
+    """A background thread that encodes frames in rising order and waits when nobody takes them.
+
+    Attributes:
+        budget: Pixel budget of its features.
+        first: The lowest frame that `take` has not returned yet; beyond every frame when all are taken.
+    """
+
+    def __init__(self, model: ProgressModel, reader: FrameSource, frames: Sequence[int], budget: PixelBudget) -> None:
+        self._source = (model, reader, frames, budget)
+        self.budget = budget
+        self._chunks: queue.Queue = queue.Queue(maxsize=CHUNKS_AHEAD)
+        self._stopped = threading.Event()
+        self.first: float = frames[0]
+        self._thread = threading.Thread(target=self._work, name="onetake-prefetch", daemon=True)
+        self._thread.start()
+
+    def take(self) -> list[tuple[int, FrameFeatures]]:
+        """Return the next chunk; an error of the background thread is raised here, after all chunks before it."""
+        chunk, error, following = self._chunks.get()
+        self.first = following
+        if error is not None:
+            raise error
+        return chunk
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        frames = self._source[2]
+        done, chunk = 0, []
+        try:
+            for pair in _encoded(*self._source):
+                chunk.append(pair)
+                done += 1
+                if len(chunk) == CHUNK or done == len(frames):
+                    if not self._put((chunk, None, frames[done] if done < len(frames) else float("inf"))):
+                        return
+                    chunk = []
+        except Exception as error:  # it belongs to whoever waits for the frames
+            if chunk:
+                self._put((chunk, None, frames[done]))
+            self._put(([], error, float("inf")))
+
+    def _put(self, item: tuple) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._chunks.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+
+def _encoded(
+    model: ProgressModel, reader: FrameSource, frames: Sequence[int], budget: PixelBudget
+) -> Iterator[tuple[int, FrameFeatures]]:
+    """Yield the features of rising `frames`; when one does not decode, all before it come first."""
+    if not frames:
+        return
+    decoded = reader.iter_frames(frames)
+    numbers: list[int] = []
+    pixels: list[np.ndarray] = []
+    error = None
+    while error is None:
+        try:
+            number, frame = next(decoded)
+            numbers.append(number)
+            pixels.append(frame)
+        except StopIteration:
+            break
+        except VideoError as broken:
+            error = broken
+        if len(pixels) == CHUNK:
+            yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
+            numbers, pixels = [], []
+    if pixels:
+        yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
+    if error is not None:
+        raise error

@@ -1,0 +1,285 @@
+"""Compare reports: runs side by side, seeds of one setting taken together.
+
+    python -m infer.report --compare runs/*/report.json --output runs/compare
+
+Knows `report.json` files; does not know models or how a report is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset.files import write_text_atomically
+from infer.metrics.block import COLUMNS
+from infer.metrics.progress import mean_of_defined
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A figure that is compared, and where a report has it.
+
+    Args:
+        episodes: "successes", "failures", or "success" for the figures of the last values of all of them.
+        metric: Its name there.
+        text: What it says, for a person.
+        decimals: Digits behind the point.
+    """
+
+    episodes: str
+    metric: str
+    text: str
+    decimals: int
+
+
+def _of(episodes: str, metric: str) -> Compared:
+    column = COLUMNS[metric]
+    return Compared(episodes, metric, f"{column.text} ({episodes})", column.decimals)
+
+
+COMPARED = {
+    "voc": _of("successes", "voc"),
+    "cycle_voc": _of("successes", "cycle_voc"),
+    "mae": _of("successes", "mae"),
+    "failures: mae": _of("failures", "mae"),
+    "end_auroc": Compared("success", "auroc", "chance that a success ends above a failure", 2),
+    "stage_accuracy": _of("successes", "stage_accuracy"),
+    "parse_rate": _of("successes", "parse_rate"),
+}
+DEMONSTRATIONS, WINDOW, SPACING = "demonstrations", "window size", "window spacing"
+READOUT, RANK, SEED = "read-out", "LoRA rank", "seed"
+# Parts of a recipe that do not change what is learnt, or that have a name of their own above.
+_LEFT_OUT = (
+    "model", "data.annotations", "data.samples", "data.window", "data.sampling.seed", "features", "evaluation",
+    "lora.r", "sft.output_dir", "sft.seed", "sft.data_seed", "sft.report_to", "sft.run_name", "sft.logging",
+    "sft.save", "sft.eval",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One report.
+
+    Args:
+        name: What tells it from the others, from its path.
+        path: The file.
+        task: The task text.
+        setting: What it was made and read with, by name; a base has neither rank nor recipe, and 0 demonstrations.
+        seed: Of the training; None for a base.
+        held_out: Names of the episodes that the figures were measured on.
+        recordings: Fingerprints of their videos.
+        figures: By the names of `COMPARED`, averaged over the held-out episodes; None where undefined.
+        intervals: (low, high) by name, over the held-out episodes; None where there is none.
+        base_figures: The same as `figures`, of the base.
+        verdict: "adopt", "need more demos" or "do not use".
+    """
+
+    name: str
+    path: str
+    task: str
+    setting: dict[str, Any]
+    seed: int | None
+    held_out: frozenset[str]
+    recordings: frozenset[str]
+    figures: dict[str, float | None]
+    intervals: dict[str, tuple[float, float] | None]
+    base_figures: dict[str, float | None]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a row.
+
+    Args:
+        mean: Over the runs; None where it is undefined in all of them.
+        low, high: How far it goes; None where nothing says.
+        spread: What `low` and `high` are: of the runs ("runs": smallest and largest) or, with a single run, of the
+            episodes ("episodes": the report's interval).
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    spread: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one setting, which differ in their seed (or their demonstrations) only.
+
+    Args:
+        setting: As in `Run`.
+        runs: At least one.
+        figures: By metric.
+    """
+
+    setting: dict[str, Any]
+    runs: tuple[Run, ...]
+    figures: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All runs.
+
+    Args:
+        differs: The settings that are not the same in all runs that have them, in the order of the table's columns.
+        rows: One per setting, in the order of `differs`.
+        notes: What a reader must know, one line each.
+    """
+
+    differs: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs of all rows."""
+        return [run for row in self.rows for run in row.runs]
+
+
+def compare_reports(paths: Sequence[str | Path], output: str | Path) -> Comparison:
+    """Read reports, print their table and write `compare.json`, `compare.md` and `compare.html` into a folder.
+
+    Raises:
+        ValueError: A file is missing or no report; the message names it.
+    """
+    from infer.report.compare.page import render_comparison
+    from infer.report.compare.table import as_document, as_markdown, as_text
+
+    comparison = compare([read_run(path, name) for path, name in zip(paths, run_names(paths), strict=True)])
+    output = Path(output)
+    write_text_atomically(output / "compare.json", json.dumps(as_document(comparison), indent=2) + "\n")
+    write_text_atomically(output / "compare.md", as_markdown(comparison))
+    write_text_atomically(output / "compare.html", render_comparison(comparison))
+    print(as_text(comparison))
+    print(f"comparison: {output / 'compare.html'}")
+    return comparison
+
+
+def run_names(paths: Sequence[str | Path]) -> list[str]:
+    """Return the shortest ends of the folders' paths that tell the reports apart."""
+    folders = [Path(path).resolve().parent.parts for path in paths]
+    for length in range(1, max(map(len, folders), default=1) + 1):
+        names = ["/".join(parts[-length:]) for parts in folders]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError("a report is named twice, or two lie in one folder; name each once")
+
+
+def read_run(path: str | Path, name: str) -> Run:
+    """Read one report."""
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        judged, provenance = report["judged"], report["provenance"]
+        window = provenance["window"]
+        held_out = [row for row in provenance["episodes"] if row["held_out"]]
+        setting = {
+            "base": provenance["base"],
+            DEMONSTRATIONS: 0 if judged == "base" else provenance["training_demonstrations"],
+            WINDOW: window["size"],
+            SPACING: f"{window['rate_hz']:g} Hz" if window.get("rate_hz") else window.get("stride"),
+            READOUT: provenance["readout"],
+        }
+        if judged != "base":
+            setting |= {RANK: provenance["lora_rank"]} | _flat(provenance["recipe"] or {})
+        return Run(
+            name=name,
+            path=str(path),
+            task=report["task"],
+            setting=setting,
+            seed=provenance["seed"],
+            held_out=frozenset(row["episode"] for row in held_out),
+            recordings=frozenset(row["fingerprint"] for row in held_out),
+            figures={figure: report[c.episodes][judged][c.metric] for figure, c in COMPARED.items()},
+            intervals={figure: _interval(report, c, judged) for figure, c in COMPARED.items()},
+            base_figures={figure: report[c.episodes]["base"][c.metric] for figure, c in COMPARED.items()},
+            verdict=report["verdict"]["outcome"],
+        )
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; `python -m infer.report` writes one") from None
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no report of this version ({error!r}); `python -m infer.report` writes one"
+        ) from None
+
+
+def _interval(report: dict[str, Any], compared: Compared, judged: str) -> tuple[float, float] | None:
+    if compared.episodes == "success":  # a report has none for the figures of the last values
+        return None
+    bounds = report[compared.episodes]["intervals"][judged][compared.metric]
+    return (bounds[0], bounds[1]) if bounds else None
+
+
+def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a recipe by their full keys, without those of `_LEFT_OUT`; lists as text."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        full = f"{prefix}{key}"
+        if any(full == left_out or full.startswith((f"{left_out}.", f"{left_out}_")) for left_out in _LEFT_OUT):
+            continue
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{full}.")
+        else:
+            flat[full] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return flat
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Put runs of one setting together, and say what differs between the settings."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.setting))
+    differs = [key for key in keys if len({_hashable(run.setting[key]) for run in runs if key in run.setting}) > 1]
+    recordings = {run.recordings for run in runs}
+    shared = len({(run.task, run.held_out) for run in runs}) == 1 and len(recordings) == 1
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        place = tuple(_hashable(run.setting.get(key)) for key in differs)
+        groups.setdefault(place if shared else (run.task, run.held_out, run.recordings, place), []).append(run)
+    rows = [
+        Row({key: group[0].setting.get(key) for key in keys}, tuple(group), _figures(group))
+        for group in groups.values()
+    ]
+    rows.sort(key=lambda row: [_sortable(row.setting[key]) for key in differs])
+    return Comparison(tuple(differs), tuple(rows), tuple(_notes(runs, shared)))
+
+
+def _figures(group: Sequence[Run]) -> dict[str, Figure]:
+    figures = {}
+    for metric in COMPARED:
+        values = [value for run in group if (value := run.figures[metric]) is not None]
+        low: float | None = None
+        high: float | None = None
+        spread: str | None = None
+        interval = group[0].intervals[metric]
+        if len(values) > 1:
+            low, high, spread = min(values), max(values), "runs"
+        elif len(group) == 1 and interval:
+            (low, high), spread = interval, "episodes"
+        figures[metric] = Figure(mean_of_defined(values), low, high, spread)
+    return figures
+
+
+def _notes(runs: Sequence[Run], shared: bool) -> list[str]:
+    notes = []
+    if not shared:
+        tasks = {run.task for run in runs}
+        what = f"of {len(tasks)} tasks" if len(tasks) > 1 else "measured on different held-out episodes"
+        notes.append(f"The reports are {what}: a difference between rows may come from there.")
+    return notes
+
+
+def _hashable(value: Any) -> Any:
+    return str(value) if isinstance(value, list | dict) else value
+
+
+def _sortable(value: Any) -> tuple:
+    return (
+        value is None,
+        not isinstance(value, int | float),
+        value if isinstance(value, int | float) else 0,
+        str(value),
+    )

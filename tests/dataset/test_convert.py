@@ -1,0 +1,133 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from material import ROOT, TASK, make_annotation, write_video
+
+from dataset.annotation import Stage
+from dataset.annotation_file import read_annotation, write_annotation
+from dataset.convert import FORMATS, export_annotation, import_outline
+from dataset.formats.outline import annotation_from_outline, contiguous, outline_of
+
+STAGES = (
+    Stage('grasp "it", quickly\nand well', 0, 9),
+    Stage("", 9, 12, excluded=True),
+    Stage("lift, drop", 12, 20, falls_back_to=1),
+    Stage("waiting", 20, 22, excluded=True),
+    Stage("grasp it", 22, 30),
+)
+
+
+@pytest.fixture
+def annotation(video, tmp_path):
+    annotation = replace(make_annotation(video, 40), stages=STAGES, reason="it's in: été", annotator="alice")
+    return replace(annotation, video=str(video))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("outcome", [{}, {"success": False, "final_progress": 37.5, "reason": None}])
+def test_nothing_is_lost_there_and_back(annotation, video, tmp_path, form, outcome):
+    annotation = replace(annotation, **outcome)
+    write_annotation(tmp_path / "a.json", annotation)
+    other = tmp_path / "other"
+    other.write_text(export_annotation(tmp_path / "a.json", form), encoding="utf-8")
+    outline = import_outline(other, form, video)
+    assert outline == outline_of(annotation)
+    back = annotation_from_outline(outline, video, tmp_path / "b.json")
+    assert (back.stages, back.fingerprint, back.num_frames) == (annotation.stages, annotation.fingerprint, 40)
+
+
+@pytest.mark.parametrize("form", ["via", "csv"])
+def test_times_of_a_variable_rate_survive(tmp_path, form):
+    video = write_video(tmp_path / "v.mkv", 8, times=[0, 10, 500, 520, 530, 900, 2000, 2001])
+    annotation = make_annotation(video, 1, 3, 6, 8)
+    write_annotation(tmp_path / "a.json", annotation)
+    (tmp_path / "other").write_text(export_annotation(tmp_path / "a.json", form))
+    assert import_outline(tmp_path / "other", form, video).stages == annotation.stages
+
+
+def test_a_via_project_made_by_hand(video, tmp_path):
+    """One choice attribute, times between frames, a gap, no word about task and outcome."""
+    project = {
+        "project": {}, "config": {}, "view": {"7": {"fid_list": [3]}},
+        "file": {"3": {"fid": 3, "fname": "folder/demo.mp4", "type": 4, "loc": 1, "src": ""}},
+        "attribute": {
+            "1": {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {"0": "open", "1": "close"}}
+        },
+        "metadata": {
+            "a": {"vid": "7", "flg": 0, "z": [0.79, 1.2], "xy": [], "av": {"1": "1"}},
+            "b": {"vid": "7", "flg": 0, "z": [0, 0.405], "xy": [], "av": {"1": "0"}},
+        },
+    }  # fmt: skip
+    (tmp_path / "p.json").write_text(json.dumps(project))
+    outline = import_outline(tmp_path / "p.json", "via", video)
+    assert outline.stages == (Stage("open", 0, 10), Stage("close", 20, 30))
+    with pytest.raises(ValueError, match="does not say task, outcome; give it with --task --outcome"):
+        annotation_from_outline(outline, video, tmp_path / "a.json")
+    made = annotation_from_outline(replace(outline, task="t", success=True), video, tmp_path / "a.json")
+    assert made.stages == (Stage("open", 0, 10), Stage("", 10, 20, excluded=True), Stage("close", 20, 30))
+
+
+def test_a_label_studio_export_made_by_hand(video, tmp_path):
+    """Frames count from 1 and neighbours share their boundary frame."""
+    rows = [
+        {"type": "timelinelabels", "value": {"ranges": [{"start": 10, "end": 30}], "timelinelabels": ["close"]}},
+        {"type": "timelinelabels", "value": {"ranges": [{"start": 1, "end": 10}], "timelinelabels": ["open"]}},
+    ]
+    other = {"data": {"video": "/data/upload/1/77aa-other.mp4"}, "annotations": []}
+    task = {"data": {"video": "/data/upload/1/0a1b2c3d-demo.mp4"}, "annotations": [{"result": rows}]}
+    (tmp_path / "export.json").write_text(json.dumps([other, task]))
+    outline = import_outline(tmp_path / "export.json", "label_studio", video)
+    assert contiguous(outline.stages) == (Stage("open", 0, 10), Stage("close", 10, 30))
+
+
+def test_a_table_needs_two_columns(video, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("subtask,last_frame\nopen,9\nclose,29\n")
+    assert import_outline(table, "csv", video).stages == (Stage("open", 0, 10), Stage("close", 10, 30))
+    for text, message in (
+        ("subtask\nopen\n", "lacks the column last_frame"),
+        ("subtask,last_frame\nopen,soon\n", 'row 2, column last_frame: "soon"; write a whole number'),
+        ("subtask,last_frame,outcome\nopen,9,maybe\n", 'column outcome: "maybe"; write done or not done'),
+        ("video,subtask,last_frame\nx.mp4,open,9\n", r"holds no row of demo\.mp4"),
+    ):
+        table.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            import_outline(table, "csv", video)
+
+
+def test_overlaps_are_refused_and_marks_follow_their_stage():
+    with pytest.raises(ValueError, match='segment 2 "b" starts at frame 5, before the one before it ends at frame 10'):
+        contiguous([Stage("a", 0, 10), Stage("b", 5, 20)])
+    filled = contiguous([Stage("a", 3, 10), Stage("b", 10, 20, falls_back_to=1), Stage("c", 25, 30, falls_back_to=3)])
+    assert [stage.falls_back_to for stage in filled] == [None, None, 2, None, 5]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_other_files_are_refused_by_name(video, tmp_path, form):
+    path = tmp_path / "strange.json"
+    for content in ("{}", "[]", "[3]", '{"metadata": 3, "file": 1, "view": {"a": 1}, "attribute": 2}', "nothing"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"strange\.json: "):
+            import_outline(path, form, video)
+
+
+@pytest.mark.slow
+def test_the_command(video, tmp_path):
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "dataset.convert", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+        )
+
+    write_annotation(tmp_path / "a.json", replace(make_annotation(video, 10, 30), video=str(video)))
+    table, back = tmp_path / "a.csv", tmp_path / "b.json"
+    assert "wrote" in run(tmp_path / "a.json", "--to", "csv", "--output", table).stdout
+    result = run(table, "--from", "csv", "--video", video, "--output", back)
+    assert result.returncode == 0, result.stderr
+    assert read_annotation(back).task == TASK
+    assert "2 stages of 40 frames" in result.stdout
+    table.write_text("subtask,last_frame\nopen,9\n")
+    result = run(table, "--from", "csv", "--video", video, "--output", back)
+    assert result.returncode == 2 and "--task --outcome" in result.stderr

@@ -1,0 +1,276 @@
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from material import DEMO, TASK, make_annotation
+
+from dataset.annotation import Annotation, Camera, Stage
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.fingerprint import edge_fingerprint
+from dataset.labels import label_curve
+from dataset.prompts import build_prompt, parse_answer
+from dataset.sample_file import VqaSample, as_hf_dataset, read_samples, write_samples
+from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
+from dataset.similarity import frame_similarity
+from dataset.video import VideoReader
+from dataset.window import WindowSpec, window_indices
+
+WINDOW = WindowSpec(size=4, stride=3)
+
+
+@pytest.fixture
+def demonstration(video) -> Demonstration:
+    return Demonstration("data/demo.json", make_annotation(video, 10, 30, reason="it is in the bin"), str(video))
+
+
+def test_every_frame_and_the_finished_tail(demonstration):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec(finished_frames=5, finished_repeats=3))
+    assert [s.frame_index for s in samples[:30]] == list(range(30))
+    finished = samples[30:]
+    assert len(finished) == 15
+    assert {s.frame_index for s in finished} == {30, 32, 34, 37, 39}  # five spread over frames 30 to 39
+    assert all(s.progress == 100.0 and "Reason: it is in the bin" in s.completion for s in finished)
+
+
+def test_prompt_answer_and_label_agree(demonstration):
+    curve = label_curve(demonstration.annotation)
+    for sample in build_samples(demonstration, WINDOW, SamplingSpec(reversed_share=0.5, single_frame_share=0.5)):
+        assert sample.prompt == build_prompt(TASK)
+        assert sample.progress == curve[sample.frame_index]
+        assert parse_answer(sample.completion).progress == pytest.approx(sample.progress, abs=0.01)
+        assert sample.episode == "demo"
+
+
+def test_windows_come_from_the_one_function(demonstration):
+    for sample in build_samples(demonstration, WINDOW, SamplingSpec()):
+        assert sample.window_frame_indices == window_indices(WINDOW, sample.frame_index, 25.0)
+
+
+def test_reversed_samples_show_later_frames_and_keep_the_label(demonstration):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec(reversed_share=1.0))
+    backwards = [s for s in samples if s.direction == "reversed"]
+    assert len(backwards) == len(samples) // 2
+    sample = next(s for s in backwards if s.frame_index == 12)
+    assert sample.window_frame_indices == (21, 18, 15, 12)
+    assert sample.completion == next(s for s in samples if s.frame_index == 12).completion
+
+
+def test_the_same_seed_gives_the_same_samples(demonstration):
+    spec = SamplingSpec(reversed_share=0.5, single_frame_share=0.3, seed=3)
+    assert build_samples(demonstration, WINDOW, spec) == build_samples(demonstration, WINDOW, spec)
+    assert build_samples(demonstration, WINDOW, spec) != build_samples(demonstration, WINDOW, replace(spec, seed=4))
+
+
+def test_windows_never_span_an_excluded_stage(video):
+    annotation = replace(
+        make_annotation(video, 40),
+        stages=(Stage("a", 0, 12), Stage("", 12, 20, excluded=True), Stage("b", 20, 36)),
+    )
+    samples = build_samples(
+        Demonstration("d.json", annotation, str(video)),
+        WINDOW,
+        SamplingSpec(reversed_share=1.0, single_frame_share=1.0),
+    )
+    assert {s.frame_index for s in samples} & set(range(12, 20)) == set()
+    for sample in samples:
+        sides = {index < 12 for index in sample.window_frame_indices}
+        assert len(sides) == 1 and not set(sample.window_frame_indices) & set(range(12, 20))
+
+
+def test_the_tail_of_a_failure_is_not_taught_as_done(video):
+    annotation = make_annotation(video, 10, 30, success=False, final_progress=60.0)
+    tail = build_samples(Demonstration("d.json", annotation, str(video)), WINDOW, SamplingSpec())[-1]
+    assert tail.progress == 60.0
+    assert parse_answer(tail.completion).remaining == ("step 2",)
+
+
+def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec())
+    path = tmp_path / "samples.jsonl"
+    for _ in range(2):  # a second time replaces, it does not append
+        write_samples(path, samples, WINDOW, [demonstration])
+    read, window, tasks = read_samples(path)
+    assert (read, window, tasks) == (samples, WINDOW, (TASK,))
+
+
+def test_the_description_names_the_video_in_the_present_form(demonstration, tmp_path):
+    older = replace(demonstration.annotation, fingerprint=edge_fingerprint(Path(demonstration.video)))
+    for annotation in (demonstration.annotation, older):
+        write_samples(tmp_path / "s.jsonl", [], WINDOW, [replace(demonstration, annotation=annotation)])
+        row = json.loads((tmp_path / "s.meta.json").read_text())["demonstrations"][0]
+        assert row["fingerprint"] == VideoReader(demonstration.video).fingerprint
+
+
+def test_a_damaged_line_is_named(demonstration, tmp_path):
+    path = tmp_path / "samples.jsonl"
+    write_samples(path, build_samples(demonstration, WINDOW, SamplingSpec()), WINDOW, [demonstration])
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2][:50]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="line 3"):
+        read_samples(path)
+    with pytest.raises(ValueError, match="python -m dataset"):
+        read_samples(tmp_path / "nothing.jsonl")
+
+
+def test_a_window_ends_at_its_frame():
+    with pytest.raises(ValueError, match="does not end at the current frame 5"):
+        VqaSample("v", "e", 5, (1, 2, 3), "p", "c", 0.0)
+
+
+NEGATIVES = SamplingSpec(
+    held_share=1.0, rewind_share=1.0, speed_share=1.0, wrong_task_share=1.0, wrong_tasks=("Open the drawer",)
+)
+
+
+def test_windows_made_up_from_the_recording_keep_the_label_of_their_last_frame(demonstration):
+    samples = build_samples(demonstration, WINDOW, NEGATIVES)
+    assert set(Counter(s.direction for s in samples).values()) == {60}  # 30 frames and 10 finished ones, three times
+    recorded = {s.frame_index: s for s in samples if s.direction == "forward"}
+    for sample in samples:
+        if sample.direction != "wrong_task":
+            assert sample.completion == recorded[sample.frame_index].completion
+            assert sample.progress == recorded[sample.frame_index].progress
+        steps = np.diff(sample.window_frame_indices)
+        if sample.direction == "held":
+            assert steps[-1] == 0 and (steps >= 0).all()
+        if sample.direction == "rewind" and 15 < sample.frame_index < 25:
+            assert steps[-1] < 0
+
+
+def test_a_wrong_task_is_answered_with_nothing_visible(demonstration):
+    sample = next(s for s in build_samples(demonstration, WINDOW, NEGATIVES) if s.direction == "wrong_task")
+    assert sample.prompt == build_prompt("Open the drawer")
+    assert sample.progress == 0.0
+    assert sample.completion == (
+        "Nothing of this task is visible.\nTherefore, the estimated progress is <progress>0.00%</progress>."
+    )
+    answer = parse_answer(sample.completion)
+    assert (answer.progress, answer.remaining, answer.reasoning) == (0.0, (), "Nothing of this task is visible.")
+
+
+def test_wrong_tasks_come_from_the_other_demonstrations(demonstration):
+    sampling = SamplingSpec(every=3, wrong_task_share=1.0)
+    with pytest.raises(
+        ValueError, match=r"data/demo\.json has the only task; name others in data\.sampling\.wrong_tasks"
+    ):
+        build_sample_set([demonstration], WINDOW, sampling)
+    other = replace(
+        demonstration, path="other.json", annotation=replace(demonstration.annotation, task="Close the lid")
+    )
+    samples = build_sample_set([demonstration, other], WINDOW, sampling)
+    asked = {(s.episode, s.prompt) for s in samples if s.direction == "wrong_task"}
+    assert asked == {("demo", build_prompt("Close the lid")), ("other", build_prompt(TASK))}
+
+
+def test_asking_for_more_kinds_leaves_the_others_as_they_were(demonstration):
+    plain = SamplingSpec(reversed_share=0.5, single_frame_share=0.3)
+    more = replace(NEGATIVES, reversed_share=0.5, single_frame_share=0.3)
+    kinds = ("forward", "reversed", "single")
+    assert [s for s in build_samples(demonstration, WINDOW, more) if s.direction in kinds] == build_samples(
+        demonstration, WINDOW, plain
+    )
+
+
+def test_jitter_changes_the_spacing_and_nothing_else(demonstration):
+    plain = build_samples(demonstration, WINDOW, SamplingSpec())
+    jittered = build_samples(demonstration, WINDOW, SamplingSpec(window_jitter=0.5))
+    assert [s.frame_index for s in plain] == [s.frame_index for s in jittered]
+    spacings = {step for s in jittered if s.frame_index > 20 for step in np.diff(s.window_frame_indices).tolist()}
+    assert spacings <= {1, 2, 3, 4, 5} and len(spacings) >= 3
+
+
+def test_balanced_stages_are_asked_equally_often(video):
+    annotation = make_annotation(video, 4, 28, 36)
+    demonstration = Demonstration("d.json", annotation, str(video))
+    samples = build_samples(demonstration, WINDOW, SamplingSpec(balance_stages=True, finished_frames=0))
+    counts = [sum(stage.start <= s.frame_index < stage.end for s in samples) for stage in annotation.stages]
+    assert counts == [12, 12, 12]
+    assert {s.frame_index for s in samples if s.frame_index < 4} == {0, 1, 2, 3}
+
+
+def test_all_cameras_show_the_same_samples(demonstration):
+    annotation = replace(demonstration.annotation, cameras=(Camera("wrist", "w.mp4", "x"),))
+    both = replace(demonstration, annotation=annotation, cameras=("w.mp4",))
+    assert both.views == {"main": demonstration.video, "wrist": "w.mp4"}
+    samples = build_samples(both, WINDOW, SamplingSpec(every=10, cameras="all"))
+    assert Counter(s.video for s in samples) == {demonstration.video: 33, "w.mp4": 33}
+    assert build_samples(both, WINDOW, SamplingSpec(every=10)) == samples[::2]
+
+
+def test_visual_labels_reach_the_samples(demonstration):
+    curve = demonstration_curve(demonstration, "visual")
+    np.testing.assert_array_equal(
+        curve, label_curve(demonstration.annotation, "visual", frame_similarity(VideoReader(demonstration.video)))
+    )
+    samples = build_sample_set([demonstration], WINDOW, SamplingSpec(), "visual")
+    assert [s.progress for s in samples] == [curve[s.frame_index] for s in samples]
+    assert samples[29].frame_index == 29 and samples[29].completion.startswith("Image shows the final result.")
+
+
+def test_a_recipe_without_the_new_options_gives_the_samples_it_always_gave():
+    """Results are compared over time: a further option must not change what a recipe without it gives."""
+    sampling = SamplingSpec(reversed_share=0.5, single_frame_share=0.3, seed=0)
+    demonstrations = read_demonstrations([DEMO / "demo.json"])
+    samples = build_sample_set(demonstrations, WindowSpec(8, rate_hz=6.25), sampling)
+    rows = [[*s.window_frame_indices, s.prompt, s.completion, s.direction] for s in samples]
+    assert len(samples) == 182
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == "dd9527c5d5c8cce5"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"every": 0}, "every is 0; it must be at least 1"),
+        ({"finished_frames": -1}, "finished_frames is -1; it must not be negative"),
+        ({"held_share": 1.5}, r"held_share is 1\.5; it is a share"),
+        ({"window_jitter": 1.0}, r"window_jitter is 1\.0; use 0 to 0\.99"),
+        ({"cameras": "left"}, 'cameras is "left"; use "main" or "all"'),
+    ],
+)
+def test_impossible_sampling_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SamplingSpec(**fields)
+
+
+SHARES = st.sampled_from([0.0, 0.5, 1.0])
+
+
+@given(
+    lengths=st.lists(st.integers(1, 8), min_size=1, max_size=6),
+    excluded=st.sets(st.integers(0, 5)),
+    tail=st.integers(0, 6),
+    size=st.integers(1, 6),
+    rate_hz=st.floats(1, 30),
+    shares=st.tuples(SHARES, SHARES, SHARES, SHARES, SHARES),
+)
+def test_no_sample_of_any_kind_crosses_a_cut(lengths, excluded, tail, size, rate_hz, shares):
+    ends = np.cumsum(lengths).tolist()
+    stages = tuple(
+        Stage(f"s{k}", end - n, end, excluded=k in excluded and k > 0)
+        for k, (n, end) in enumerate(zip(lengths, ends, strict=True))
+    )
+    annotation = Annotation("v.mp4", "x", ends[-1] + tail, 25.0, TASK, stages, success=True)
+    names = ("single_frame_share", "reversed_share", "held_share", "rewind_share", "speed_share")
+    sampling = SamplingSpec(**dict(zip(names, shares, strict=True)), window_jitter=0.3)
+    samples = build_samples(Demonstration("d.json", annotation, "v.mp4"), WindowSpec(size, rate_hz=rate_hz), sampling)
+    cut = {t for stage in stages if stage.excluded for t in range(stage.start, stage.end)}
+    assert samples
+    for sample in samples:
+        shown = set(range(min(sample.window_frame_indices), max(sample.window_frame_indices) + 1))
+        assert not shown & cut
+        assert 0.0 <= sample.progress <= 100.0
+
+
+def test_the_trainer_gets_one_row_per_sample(demonstration):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec(every=5))
+    rows = as_hf_dataset(samples)
+    assert rows.num_rows == len(samples)
+    row = rows[3]
+    assert {**row, "window_frame_indices": tuple(row["window_frame_indices"])} == asdict(samples[3])

@@ -1,0 +1,373 @@
+import subprocess
+import sys
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from material import ROOT, number_of, numbered_frame, write_sound, write_video
+from PIL import Image
+
+from dataset.ffmpeg import ForwardDecoder
+from dataset.fingerprint import edge_fingerprint
+from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
+
+CODECS = {
+    "H.264, B-frames": ("libx264", ".mp4", {"g": "12", "bf": "3"}),
+    "H.264, one long GOP": ("libx264", ".mp4", {"g": "1000", "bf": "2"}),
+    "H.264, open GOP": ("libx264", ".mp4", {"g": "8", "x264-params": "open-gop=1:bframes=3"}),
+    "H.264, intra refresh, no keyframes": ("libx264", ".mp4", {"x264-params": "intra-refresh=1:keyint=10"}),
+    "H.264 in Matroska": ("libx264", ".mkv", {"g": "10", "bf": "2"}),
+    "H.264 in FLV": ("libx264", ".flv", {"g": "10", "bf": "2"}),
+    "H.264 without a container, no times": ("libx264", ".h264", {"g": "10", "bf": "2"}),
+    "H.264 in MPEG-TS, starts at 1.4 s": ("libx264", ".ts", {"g": "10", "bf": "2"}),
+    "HEVC": ("libx265", ".mp4", {"x265-params": "keyint=12:bframes=3:log-level=none"}),
+    "HEVC, open GOP": ("libx265", ".mp4", {"x265-params": "keyint=12:bframes=3:open-gop=1:log-level=none"}),
+    "VP9": ("libvpx-vp9", ".webm", {"g": "15", "cpu-used": "8"}),
+    "VP9, hidden alternate frames": ("libvpx-vp9", ".webm", {"g": "30", "auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "AV1": ("libsvtav1", ".mp4", {"g": "12", "preset": "12"}),
+    "MPEG-4, B-frames": ("mpeg4", ".mp4", {"bf": "2"}),
+    "MPEG-4, B-frames, AVI": ("mpeg4", ".avi", {"bf": "2"}),
+    "MPEG-2 program stream": ("mpeg2video", ".mpg", {"bf": "2"}),
+    "MJPEG": ("mjpeg", ".avi", {}),
+    "gif": ("gif", ".gif", {}),
+}
+
+
+def check_against_sequential_decoding(path: Path, expected: list[int]) -> VideoReader:
+    """Frames in random order, twice over, must be those that a plain decode from the start gives, in their order."""
+    with av.open(str(path)) as container:
+        assert [number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)] == expected
+    reader = VideoReader(path)
+    assert len(reader) == len(reader.timestamps_sec) == len(expected)
+    assert reader.timestamps_sec[0] == 0.0
+    assert (np.diff(reader.timestamps_sec) > 0).all()
+    order = np.random.default_rng(0).permutation(len(expected))
+    assert [number_of(frame) for frame in reader.frames(order)] == [expected[i] for i in order]
+    assert [number_of(reader.frame(i)) for i in order[:20]] == [expected[i] for i in order[:20]]
+    assert [number_of(frame) for _, frame in reader.iter_frames()] == expected
+    return reader
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_frame_i_is_frame_i_in_any_order(tmp_path, name):
+    codec, suffix, options = CODECS[name]
+    path = write_video(tmp_path / f"v{suffix}", 50, codec, **options)
+    reader = check_against_sequential_decoding(path, list(range(50)))
+    assert reader.fps == pytest.approx(25.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libvpx-vp9", ".webm"), ("mjpeg", ".avi"), ("mpeg4", ".mp4")])
+def test_odd_sizes_with_halved_colour(tmp_path, codec, suffix):
+    reader = check_against_sequential_decoding(
+        write_video(tmp_path / f"v{suffix}", 12, codec, size=(97, 65)), list(range(12))
+    )
+    assert reader.frame(0).shape == (65, 97, 3)
+
+
+def test_variable_rate_keeps_the_times(tmp_path):
+    times = [0, 40, 60, 200, 1000, 1010, 1500, 1501, 3000, 3040]
+    reader = check_against_sequential_decoding(
+        write_video(tmp_path / "v.mkv", 10, times=times, g="4", bf="2"), list(range(10))
+    )
+    np.testing.assert_allclose(reader.timestamps_sec * 1000, times, atol=1e-6)
+    assert reader.fps == pytest.approx(9 / 3.04)
+
+
+def test_trim_without_encoding_leaves_an_edit_list(tmp_path, video):
+    """Cut at frame 17 by copying from the keyframe before: players hide frames 12 to 16, so frame 0 is 17."""
+    path = tmp_path / "cut.mp4"
+    with av.open(str(video)) as source, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        unit = int(Fraction(1, 25) / stream.time_base)
+        for packet in source.demux(stream):
+            if packet.size and packet.pts >= 12 * unit:
+                packet.pts, packet.dts = packet.pts - 17 * unit, packet.dts - 17 * unit
+                packet.stream = copy
+                target.mux(packet)
+    check_against_sequential_decoding(path, list(range(17, 40)))
+
+
+@pytest.mark.parametrize("skipped", [4, 10, 12])
+@pytest.mark.parametrize("name", ["H.264, B-frames", "H.264, open GOP", "HEVC, open GOP", "MPEG-2 program stream"])
+def test_recordings_that_begin_inside_a_group(tmp_path, name, skipped):
+    """What a live stream's recorder writes: packets before the first keyframe decode to nothing and are no frames."""
+    codec, _, options = CODECS[name]
+    whole, path = write_video(tmp_path / "whole.ts", 50, codec, **options), tmp_path / "cut.ts"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size and number >= skipped:
+                packet.stream = copy
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        shown = [number_of(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert 0 < shown[0] <= 36 and shown[-1] == 49
+    check_against_sequential_decoding(path, shown)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotated_videos_are_shown_upright(tmp_path, degrees):
+    """A phone held sideways: the picture is stored turned, and the file says by how much to turn it back."""
+    path = tmp_path / "v.mp4"
+    turned = [np.rot90(numbered_frame(i), -degrees // 90) for i in range(6)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = turned[0].shape[1], turned[0].shape[0], "yuv420p"
+        stream.set_display_rotation(degrees)
+        for picture in turned:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    reader = VideoReader(path)
+    assert reader.frame(0).shape == (64, 96, 3)
+    assert [number_of(frame) for frame in reader.frames([5, 0, 3])] == [5, 0, 3]
+    assert reader.frame(0, fit=(48, 48)).shape == (32, 48, 3)
+
+
+def test_cover_art_is_not_the_recording(tmp_path, video):
+    path = tmp_path / "cover.mp4"
+    for with_recording in (True, False):
+        with av.open(str(video)) as source, av.open(str(path), "w") as target:
+            cover = target.add_stream("mjpeg", rate=25)
+            cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+            cover.disposition = Disposition.attached_pic
+            copy = target.add_stream_from_template(source.streams.video[0]) if with_recording else None
+            target.mux(cover.encode(av.VideoFrame.from_ndarray(numbered_frame(99), format="rgb24")))
+            for packet in source.demux() if with_recording else ():
+                if packet.size:
+                    packet.stream = copy
+                    target.mux(packet)
+        if with_recording:
+            assert [number_of(frame) for frame in VideoReader(path).frames([3, 39, 0])] == [3, 39, 0]
+        else:
+            with pytest.raises(VideoError, match="has no picture, only cover art"):
+                VideoReader(path)
+
+
+def test_frames_keep_order_and_repeats(video):
+    assert [number_of(frame) for frame in VideoReader(video).frames([7, 3, 3, 39, 0])] == [7, 3, 3, 39, 0]
+
+
+def test_every_group_of_pictures_is_decoded_once(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 60, g="10", bf="2", **{"x264-params": "scenecut=0"})
+    reader, decoded, begin = VideoReader(path), [], ForwardDecoder._begin
+
+    def counting_begin(self) -> None:
+        begin(self)
+        self._frames = (decoded.append(frame.pts) or frame for frame in self._frames)
+
+    monkeypatch.setattr(ForwardDecoder, "_begin", counting_begin)
+    reader.frames(np.random.default_rng(1).permutation(60))
+    assert len(decoded) == len(set(decoded)) == 60
+    decoded.clear()
+    reader.frames([59, 3, 57, 1, 3])
+    assert len(decoded) == len(set(decoded)) == 4 + 10  # frames 0 to 3, frames 50 to 59
+
+
+def test_times_and_rate(video):
+    reader = VideoReader(video)
+    assert reader.fps == 25.0
+    np.testing.assert_allclose(reader.timestamps_sec[[0, 1, 39]], [0, 0.04, 1.56])
+
+
+def test_one_frame(tmp_path):
+    reader = VideoReader(write_video(tmp_path / "one.mp4", 1))
+    assert len(reader) == 1
+    assert number_of(reader.frame(0)) == 0
+    assert reader.fps == 25.0
+    assert reader.thumbnails(5)[0] == (0,)
+
+
+def test_frames_are_scaled_down_into_a_box_and_never_up(video):
+    reader = VideoReader(video)
+    assert reader.frames([3, 9], fit=(48, 1000)).shape == (2, 32, 48, 3)
+    assert reader.frame(3, fit=(1000, 16)).shape == (16, 24, 3)
+    np.testing.assert_array_equal(reader.frame(3, fit=(1000, 1000)), reader.frame(3))
+    small = reader.frame(21, fit=(48, 32)).repeat(2, axis=0).repeat(2, axis=1)
+    assert number_of(small) == 21
+    with pytest.raises(VideoError, match="cannot fit into 0x10 pixels"):
+        reader.frame(0, fit=(0, 10))
+
+
+def test_thumbnails_are_spread_over_the_video(tmp_path):
+    reader = VideoReader(write_video(tmp_path / "v.mp4", 40, g="40"))  # one keyframe only: middle frames
+    indices, pictures = reader.thumbnails(4, height=32)
+    assert indices == (0, 14, 24, 34)  # the keyframe of the first ten frames, then the middle of each ten
+    assert pictures.shape == (4, 32, 48, 3)
+    every = VideoReader(write_video(tmp_path / "k.mp4", 40, g="5", **{"x264-params": "scenecut=0"}))
+    indices, pictures = every.thumbnails(4, height=64)
+    assert all(index % 5 == 0 and 10 * span <= index < 10 * (span + 1) for span, index in enumerate(indices))
+    assert [number_of(picture) for picture in pictures] == list(indices)
+    assert len(every.thumbnails(100)[0]) == 40
+
+
+def test_one_reader_serves_several_threads(video):
+    reader, wrong = VideoReader(video), []
+
+    def read(seed: int) -> None:
+        for index in np.random.default_rng(seed).permutation(40)[:10]:
+            if number_of(reader.frame(index)) != index:
+                wrong.append(index)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+MEASURE_MEMORY = """
+import resource, sys
+import numpy as np
+from dataset.video import VideoReader
+reader = VideoReader(sys.argv[1])
+reader.frame(0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+frames = reader.frames(np.random.default_rng(0).permutation(len(reader))[:64])
+unit = 1 if sys.platform == "darwin" else 1024  # macOS counts in bytes
+print(len(reader), frames.nbytes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_at_the_frames_asked_for(tmp_path):
+    """64 spread frames of ten minutes of 1080p (one encoded second, repeated): those frames and one group at most."""
+    second, path = tmp_path / "second.mp4", tmp_path / "long.mp4"
+    write_video(second, 10, fps=10, size=(1920, 1080), preset="ultrafast", g="10", **{"x264-params": "scenecut=0"})
+    with av.open(str(second)) as source:
+        stream = source.streams.video[0]
+        packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size]
+        with av.open(str(path), "w") as target:
+            copy = target.add_stream_from_template(stream)
+            period = int(1 / stream.time_base)
+            for repeat in range(600):
+                for data, pts, dts, key in packets:
+                    packet = av.Packet(data)
+                    packet.pts, packet.dts = pts + repeat * period, dts + repeat * period
+                    packet.time_base, packet.is_keyframe, packet.stream = stream.time_base, key, copy
+                    target.mux(packet)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    num_frames, wanted, grown = map(int, run.stdout.split())
+    assert num_frames == 6000
+    assert wanted == 64 * 1920 * 1080 * 3
+    assert grown < wanted + 10 * 1920 * 1080 * 3
+
+
+@pytest.mark.parametrize("index", [-1, 40])
+def test_frames_outside_are_refused(video, index):
+    with pytest.raises(VideoError, match=f"has 40 frames, 0 to 39; frame {index} is outside"):
+        VideoReader(video).frame(index)
+
+
+def test_missing_empty_corrupt_and_audio_only(tmp_path, video):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "cut.mp4").write_bytes(video.read_bytes()[:500])
+    write_sound(tmp_path / "sound.wav")
+    for name, message in (
+        ("nothing.mp4", "no such file"),
+        ("empty.mp4", "the file is empty"),
+        ("noise.mp4", "cannot be decoded"),
+        ("cut.mp4", "cannot be decoded"),
+        ("sound.wav", "has no picture, only audio"),
+        (".", "is a folder"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            VideoReader(tmp_path / name)
+
+
+def test_a_file_cut_off_in_the_middle_is_an_error_and_not_invented_frames(tmp_path):
+    whole = write_video(tmp_path / "v.mkv", 50, g="10")
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    reader = VideoReader(cut)
+    assert 10 < len(reader) < 50
+    assert [number_of(frame) for _, frame in reader.iter_frames(range(len(reader) - 1))] == list(range(len(reader) - 1))
+
+
+class TestPictureFolders:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        folder = tmp_path / "episode"
+        folder.mkdir()
+        for index in range(12):  # frame_9 before frame_10: by number, not by letter
+            Image.fromarray(numbered_frame(index)).save(folder / f"frame_{index}.png")
+        (folder / "fps.txt").write_text("10\n")
+        return folder
+
+    def test_is_a_video(self, folder):
+        reader = VideoReader(folder)
+        assert (len(reader), reader.fps) == (12, 10.0)
+        np.testing.assert_allclose(reader.timestamps_sec[[0, 11]], [0, 1.1])
+        assert [number_of(frame) for frame in reader.frames([10, 9, 2, 2])] == [10, 9, 2, 2]
+        assert reader.frame(3, fit=(48, 48)).shape == (32, 48, 3)
+        assert reader.thumbnails(3, height=16)[1].shape == (3, 16, 24, 3)
+
+    def test_needs_a_rate_and_distinct_numbers(self, folder):
+        (folder / "fps.txt").write_text("fast")
+        with pytest.raises(VideoError, match='holds "fast"; write one positive number'):
+            VideoReader(folder)
+        (folder / "fps.txt").unlink()
+        with pytest.raises(VideoError, match="carries no times; write its frames per second into"):
+            VideoReader(folder)
+        (folder / "fps.txt").write_text("10")
+        Image.fromarray(numbered_frame(0)).save(folder / "other_3.png")
+        with pytest.raises(VideoError, match=r"frame_3\.png and other_3\.png carry the same number"):
+            VideoReader(folder)
+
+    def test_a_broken_picture_is_named(self, folder):
+        (folder / "frame_4.png").write_bytes(b"no picture")
+        with pytest.raises(VideoError, match=r"frame 4, frame_4\.png cannot be read as a picture"):
+            VideoReader(folder).frame(4)
+
+    def test_has_a_fingerprint_that_follows_it(self, folder, tmp_path):
+        before = fingerprint(folder)
+        assert fingerprint(folder.rename(tmp_path / "elsewhere")) == before
+
+
+def test_decord_gives_the_same_frames_where_it_is_right(video):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    order = [5, 31, 2]
+    reader = VideoReader(video, backend="decord")
+    assert [number_of(frame) for frame in reader.frames(order)] == order
+    assert reader.frame(2, fit=(48, 48)).shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "H.264 in MPEG-TS, starts at 1.4 s", "H.264 in FLV", "H.264, open GOP", "H.264, intra refresh, no keyframes",
+        "HEVC", "AV1", "MPEG-4, B-frames", "MPEG-2 program stream", "gif",
+    ],
+)  # fmt: skip
+def test_decord_is_refused_where_it_is_wrong(tmp_path, name):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    codec, suffix, options = CODECS[name]
+    path = write_video(tmp_path / f"v{suffix}", 50, codec, **options)
+    with pytest.raises(VideoError, match="pyav"):
+        VideoReader(path, backend="decord")
+
+
+def test_fingerprint_follows_the_content(video, tmp_path):
+    copy = tmp_path / "renamed.mp4"
+    copy.write_bytes(video.read_bytes())
+    assert fingerprint(copy) == fingerprint(video) == VideoReader(video).fingerprint
+    assert fingerprint(copy).startswith(f"v2:{video.stat().st_size}:")
+    copy.write_bytes(video.read_bytes() + b"x")
+    assert fingerprint(copy) != fingerprint(video)
+    with pytest.raises(VideoError, match="check the path"):
+        fingerprint(tmp_path / "nothing.mp4")
+
+
+def test_fingerprints_of_earlier_versions_are_still_recognised(video, tmp_path):
+    assert not has_fingerprint(video, "sha256:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b")
+    assert has_fingerprint(video, edge_fingerprint(video))
+    assert has_fingerprint(VideoReader(video), fingerprint(video))

@@ -1,0 +1,128 @@
+"""Several adapters on one base in memory, and what an adapter folder says about itself."""
+
+import numpy as np
+import pytest
+from made_adapter import make_adapter
+from material import DEMO, NANO
+
+from dataset.prompts import build_prompt
+from dataset.video import VideoReader
+from dataset.window import WindowSpec
+from infer.decoding.answers import answer_windows
+from infer.model.adapter_folder import base_of_adapter, is_adapter
+from infer.model.errors import ModelError
+from infer.model.model import ProgressModel
+from infer.predict import EncodedVideo, choose_window, predict_video
+
+PROMPT = build_prompt("Pick up the puck")
+
+
+@pytest.fixture(scope="module")
+def drawer(tmp_path_factory):
+    return make_adapter(tmp_path_factory.mktemp("a") / "drawer", 1, WindowSpec(size=3, stride=2))
+
+
+@pytest.fixture(scope="module")
+def block(tmp_path_factory):
+    return make_adapter(tmp_path_factory.mktemp("b") / "block", 2, WindowSpec(size=2, stride=5), max_pixels=4096)
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return VideoReader(DEMO / "demo.mp4").frames([0, 50, 100])
+
+
+def answer(model: ProgressModel, frames: np.ndarray) -> str:
+    return answer_windows(model, [model.encode_frames(frames)], PROMPT, 30)[0]
+
+
+def test_two_adapters_on_one_base_answer_like_each_alone(drawer, block, frames, nano):
+    alone = {name: ProgressModel.load(path, use_lora=True) for name, path in (("drawer", drawer), ("block", block))}
+    expected = {name: answer(model, frames) for name, model in alone.items()}
+    plain = answer(nano, frames)
+    assert len({plain, *expected.values()}) == 3
+
+    model = ProgressModel.load(drawer, use_lora=True)
+    weights = {name: weight.data_ptr() for name, weight in model.base.named_parameters() if "lora" not in name}
+    assert model.load_adapter(block) == "block"
+    assert answer(model, frames) == expected["block"]  # the newest one is active
+    model.set_adapter("default")
+    assert answer(model, frames) == expected["drawer"]
+    with model.adapter_switch(True, "block"):
+        assert answer(model, frames) == expected["block"]
+    assert answer(model, frames) == expected["drawer"]
+    with model.adapter_switch(False):
+        assert answer(model, frames) == plain
+    here = {name: weight.data_ptr() for name, weight in model.base.named_parameters() if "lora" not in name}
+    assert here == weights  # one base in memory
+
+
+def test_an_adapter_put_on_a_base_that_is_loaded_already(drawer, frames):
+    model = ProgressModel.load(str(NANO))
+    assert model.load_adapter(drawer) == "drawer"
+    assert answer(model, frames) == answer(ProgressModel.load(drawer, use_lora=True), frames)
+
+
+def test_window_and_pixels_come_with_the_active_adapter(drawer, block):
+    model = ProgressModel.load(drawer, use_lora=True)
+    own = model.pixel_budget
+    model.load_adapter(block)
+    assert choose_window(model) == WindowSpec(size=2, stride=5)
+    assert model.pixel_budget == (own[0], 4096)
+    model.set_adapter("default")
+    assert choose_window(model) == WindowSpec(size=3, stride=2)
+    assert model.pixel_budget == own
+
+
+def test_requests_choose_their_adapter_and_share_features_of_equal_pixels(drawer, block):
+    model = ProgressModel.load(drawer, use_lora=True)
+    model.load_adapter(block)
+    reader = VideoReader(DEMO / "demo.mp4")
+    video = EncodedVideo(model, reader, keep_all=True)
+    window = WindowSpec(size=2, stride=2)
+
+    def read(**options) -> list[str]:
+        predictions = predict_video(model, video, "t", window, [0, 40, 80], max_new_tokens=20, **options)
+        return [prediction.model_output for prediction in predictions]
+
+    answers = [read(adapter="default"), read(adapter="block"), read(use_adapter=False), read(adapter="default")]
+    assert answers[0] == answers[3]
+    assert answers[0] != answers[1] != answers[2] != answers[0]
+    budgets = {key[0] for key in video._features}
+    assert len(budgets) == 2  # the two adapters resize differently
+
+
+def test_what_does_not_fit_is_refused(drawer, block, tmp_path):
+    model = ProgressModel.load(drawer, use_lora=True)
+    with pytest.raises(ModelError, match=r'no adapter "x" is loaded; loaded are: default'):
+        model.set_adapter("x")
+    model.load_adapter(block)
+    with pytest.raises(ModelError, match=r'"block" is loaded already'):
+        model.load_adapter(block)
+    other = tmp_path / "other"
+    make_adapter(other, 3, WindowSpec(size=2, stride=1))
+    config = (other / "adapter_config.json").read_text().replace(str(NANO), "somebody/else")
+    (other / "adapter_config.json").write_text(config)
+    with pytest.raises(ModelError, match="was trained on somebody/else"):
+        model.load_adapter(str(other))
+    assert model.load_adapter(str(other), base_model=str(NANO)) == "other"
+
+
+def test_contradicting_pixels_are_refused(block):
+    with pytest.raises(ModelError, match="trained with max_pixels 4096, not 9216"):
+        ProgressModel.load(block, use_lora=True, max_pixels=9216)
+    assert ProgressModel.load(block, use_lora=True, max_pixels=4096).pixel_budget[1] == 4096
+
+
+def test_an_adapter_of_the_vision_tower_is_refused(tmp_path):
+    folder = make_adapter(tmp_path / "v", 1, WindowSpec(size=2, stride=1), targets=["qkv", "q_proj"])
+    with pytest.raises(ModelError, match=r"changes the vision tower .*; merge it"):
+        ProgressModel.load(folder, use_lora=True)
+
+
+def test_what_a_folder_says(drawer, tmp_path):
+    assert is_adapter(drawer) and not is_adapter(NANO)
+    assert base_of_adapter(drawer) == str(NANO)
+    (tmp_path / "adapter_config.json").write_text("{broken")
+    with pytest.raises(ModelError, match=r"adapter_config\.json is damaged"):
+        base_of_adapter(tmp_path)

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+from material import DEMO, NANO
+
+from infer.records import read_records
+from train.enough import main, make_parser, spread
+from train.rehearsal.page import _answer, _reasons
+from train.rehearsal.perturbed import COPIES, RECORDED
+
+OVERRIDES = (f"model={NANO}", "sft.max_steps=2", "sft.save_steps=1", "data.sampling.every=6")
+
+
+def arguments(output, *more: str):
+    return make_parser().parse_intermixed_args(
+        [str(DEMO / "demo.json"), "--config", "recipes/nano.yaml", "--output", str(output), *more, *OVERRIDES]
+    )
+
+
+@pytest.mark.slow
+def test_a_rehearsal_reads_every_frame_by_the_run_that_did_not_learn_it(tmp_path, capsys):
+    output = tmp_path / "enough"
+    main(arguments(output, "--folds", "2", "--max_frames", "12"))
+    document = json.loads((output / "enough.json").read_text())
+    assert len(document["curves"]["frames"]) == 12
+    for number in (1, 2):
+        learnt = {row["frame_index"] for row in read_records(output / f"fold-{number}" / "samples.jsonl")}
+        read = {
+            row["frame_index"] for row in read_records(output / f"fold-{number}" / "readings" / "as_recorded.jsonl")
+        }
+        assert read and not read & learnt
+    assert set(document["copies"]) == {copy.name for copy in COPIES}
+    page = (output / "enough.html").read_text()
+    assert "<svg" in page and document["answer"].split(":")[0] in page and "http" not in page
+    shown = capsys.readouterr().out
+    assert document["optimistic"] in shown
+
+    # what is there is used: one reading is made again, and no run
+    (output / "fold-2" / "readings" / "darker.jsonl").unlink()
+    main(arguments(output, "--folds", "2", "--max_frames", "12"))
+    assert "is complete; nothing to resume" in capsys.readouterr().out
+    assert json.loads((output / "enough.json").read_text()) == document
+
+    with pytest.raises(ValueError, match="another annotation, recipe or number of folds"):
+        main(arguments(output, "--folds", "3", "--max_frames", "12"))
+
+
+def test_one_fold_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--folds is 1; at least 2"):
+        main(arguments(tmp_path, "--folds", "1"))
+
+
+def test_frames_are_spread_from_the_first_to_the_last():
+    assert spread(5, 10) == [0, 1, 2, 3, 4]
+    assert spread(101, 3) == [0, 50, 100]
+
+
+def figures(recorded: float | None, darker: float | None) -> dict:
+    return {RECORDED.name: {"mae": recorded}, "darker": {"mae": darker}}
+
+
+@pytest.mark.parametrize(
+    ("copies", "stages", "reasons"),
+    [
+        (figures(5.0, 10.0), 0.9, []),
+        (figures(5.0, 10.0), None, []),
+        (figures(30.0, 10.0), 0.9, ["as recorded, the mean error is 30 points"]),
+        (figures(None, 10.0), 0.9, ["no answer holds a percentage"]),
+        (figures(5.0, 40.0), 0.5, ["the right step is named in 50%", "darker: the mean error is 40 points"]),
+    ],
+)
+def test_the_answer_names_what_speaks_against_one_demonstration(copies, stages, reasons):
+    said = _reasons(copies, stages)
+    assert len(said) == len(reasons) and all(text in line for text, line in zip(reasons, said, strict=True))
+    assert _answer(said, 0, 9).startswith("No, one demonstration" if reasons else "It may be")
+    assert ("2 of 9 stretches" in _answer(said, 2, 9)) is not bool(reasons)

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from material import DEMO, ROOT
+
+from train.callbacks import TrainingError, base_checksums, memory_explained, refuse_dead_modules
+from train.recipe import read_recipe
+
+A, B = "base_model.model.x.q_proj.lora_A.default.weight", "base_model.model.x.q_proj.lora_B.default.weight"
+
+
+def recipe(*overrides: str):
+    return read_recipe(ROOT / "recipes" / "nano.yaml", [f"data.annotations=[{DEMO / 'demo.json'}]", *overrides])
+
+
+def test_one_matrix_of_a_pair_may_start_without_gradient():
+    refuse_dead_modules({A: torch.zeros(2), B: torch.tensor([0.0, 1e-30])})
+
+
+def test_a_module_that_would_never_learn_is_named():
+    other = A.replace("q_proj", "k_proj")
+    with pytest.raises(TrainingError, match=r"1 of 2 LoRA modules got a zero gradient .*base_model.model.x.k_proj\)"):
+        refuse_dead_modules({A: torch.zeros(2), B: torch.ones(2), other: torch.zeros(2)})
+
+
+def test_a_missing_gradient_is_named_with_its_remedy():
+    with pytest.raises(TrainingError, match=r"lora_A.default.weight got no gradient .*use_reentrant=false"):
+        refuse_dead_modules({A: None, B: torch.ones(2)})
+
+
+def test_checksums_see_one_bit_and_no_adapter():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    before = base_checksums(model)
+    assert base_checksums(model) == before
+    with torch.no_grad():
+        model[0].weight[0, 0] = torch.nextafter(model[0].weight[0, 0], torch.tensor(9.0))
+    assert {name for name, value in base_checksums(model).items() if value != before[name]} == {"0.weight"}
+    assert base_checksums(torch.nn.ModuleDict({"q": torch.nn.ModuleDict({"lora_A": model})})) == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_names_what_to_lower(error):
+    with pytest.raises(TrainingError) as caught, memory_explained(recipe("image.max_pixels=9216")):
+        raise error
+    message = str(caught.value)
+    assert "sft.per_device_train_batch_size (8; raise sft.gradient_accumulation_steps" in message
+    assert "image.max_pixels (9216)" in message and "data.window.size (8)" in message
+    assert "sft.gradient_checkpointing=true" in message  # the recipe has it off
+
+
+def test_another_error_passes_as_it_is():
+    with pytest.raises(RuntimeError, match=r"^shapes$"), memory_explained(recipe()):
+        raise RuntimeError("shapes")

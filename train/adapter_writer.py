@@ -1,0 +1,214 @@
+"""The adapter folder: everything that inference, a reader and a later run need, and the proof that it reloads.
+
+Knows what belongs into the folder; does not know how the adapter was trained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dataset.command_line import onetake_version
+from dataset.files import write_text_atomically
+from dataset.prompts import PROMPT_VERSION
+from dataset.sample_file import VqaSample, write_samples
+from infer.decoding.answers import answer_windows
+from infer.model.adapter_folder import ProgressConfig
+from infer.model.base_name import split_revision
+from infer.model.errors import ModelError
+from infer.model.model import ProgressModel
+from train.callbacks import base_checksums
+from train.collate import WindowCollator
+from train.model_card import write_card
+from train.recipe import Recipe
+from train.run_folder import TRAIN_SUMMARY
+from train.training_data import TrainingData
+
+PARITY = "reload_parity.json"
+PARITY_TOLERANCE = 1e-4  # largest difference of a logit between the trained model and the one loaded from disk
+PROBES = 4
+PROBE_TOKENS = 64  # of each answer; the rest follows from the weights that these come from
+PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "av", "numpy")
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the trained model makes of a few fixed samples, to be compared with the reloaded one.
+
+    Args:
+        inputs: The forward pass's arguments, without labels.
+        logits: Float tensor, shape (samples, length, vocabulary).
+        answers: The beginnings of greedy answers, one per sample.
+        samples: The samples.
+    """
+
+    inputs: dict[str, Any]
+    logits: torch.Tensor
+    answers: list[str]
+    samples: list[VqaSample]
+
+
+def save_adapter(
+    model: ProgressModel,
+    folder: Path,
+    recipe: Recipe,
+    data: TrainingData,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Write PEFT's adapter, tokenizer, window rule, pixel budget, prompt version and samples.
+
+    The base is named as the recipe names it (a hub id with its revision, or a relative path), not by a path of this
+    machine.
+
+    Args:
+        model: The trained model.
+        folder: The adapter folder.
+        recipe: The run.
+        data: What it learnt from.
+        weights: The model's weights, gathered, where each process holds a part of them (FSDP).
+    """
+    name, _ = split_revision(recipe.model)
+    for config in model.model.peft_config.values():
+        config.base_model_name_or_path, config.revision = name, model.revision
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)  # the same file for the same run
+    model.model.save_pretrained(folder, state_dict=weights)
+    model.tokenizer.save_pretrained(folder)
+    pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
+    ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
+    if data.demonstrations:
+        write_samples(folder / "samples.jsonl", data.samples, recipe.data.window, data.demonstrations)
+
+
+@torch.no_grad()
+def take_probes(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> Probes:
+    """Run a few samples, spread over the set, through the trained model."""
+    chosen = [samples[round(i * (len(samples) - 1) / (PROBES - 1))] for i in range(PROBES)]
+    inputs = collator([asdict(sample) for sample in chosen])
+    inputs.pop("labels")
+    return Probes(inputs, model.base(**inputs).logits.float(), _answers(model, collator, chosen), chosen)
+
+
+@torch.no_grad()
+def check_reload(
+    trained: ProgressModel, base_before: dict[str, int], probes: Probes, collator: WindowCollator, folder: Path
+) -> float:
+    """Take the adapter off, prove that the base is what was loaded, put the folder's adapter on, compare.
+
+    Args:
+        trained: The trained model; its base is free of adapters afterwards.
+        base_before: Checksums of the base's weights as they were loaded.
+        probes: What the trained model made of the fixed samples.
+        collator: Makes the same inputs again.
+        folder: The adapter folder; the result is written into it.
+
+    Returns:
+        The largest difference of a logit.
+
+    Raises:
+        ModelError: The base changed, or the reloaded adapter answers differently.
+    """
+    base = bare_base(trained)
+    if base_checksums(base.model) != base_before:
+        raise ModelError("the base's weights are not what they were before training; the adapter was not put in place")
+    reloaded = base.with_adapter(folder)
+    difference = (probes.logits - reloaded.base(**probes.inputs).logits.float()).abs().max().item()
+    answers = _answers(reloaded, WindowCollator(reloaded, collator.frames, collator.as_pixels), probes.samples)
+    document = {
+        "logit_difference": difference,
+        "tolerance": PARITY_TOLERANCE,
+        "probes": [
+            {
+                "video": Path(sample.video).name,
+                "window_frame_indices": list(sample.window_frame_indices),
+                "label": sample.progress,
+                "trained": trained_answer,
+                "reloaded": reloaded_answer,
+            }
+            for sample, trained_answer, reloaded_answer in zip(probes.samples, probes.answers, answers, strict=True)
+        ],
+    }
+    write_text_atomically(folder / PARITY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    bare_base(reloaded)
+    if not difference <= PARITY_TOLERANCE or answers != probes.answers:
+        raise ModelError(
+            f"the adapter reloaded from {folder} answers differently than the trained model (logits differ by "
+            f"{difference:.2g}); it was not put in place. Train in float32, or report this as a bug"
+        )
+    return difference
+
+
+def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: str) -> None:
+    """After sharded training: load the folder as inference will and compare every adapter weight, bit by bit.
+
+    Args:
+        weights: The trained model's weights, gathered.
+        folder: The adapter folder; the result is written into it.
+        base_name: The base.
+
+    Raises:
+        ModelError: A weight is missing or differs.
+    """
+    reloaded = dict(ProgressModel.load(base_name, torch_dtype="float32").with_adapter(folder).model.named_parameters())
+    trained = {name: weight for name, weight in weights.items() if ".lora_" in name}
+    differing = [
+        name
+        for name, weight in trained.items()
+        if name not in reloaded or not torch.equal(reloaded[name].cpu().float(), weight.cpu().float())
+    ]
+    if differing or not trained:
+        raise ModelError(
+            f"{len(differing)} of {len(trained)} adapter weights reloaded from {folder} differ from the trained ones; "
+            "it was not put in place"
+        )
+    document: dict[str, Any] = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
+    write_text_atomically(folder / PARITY, json.dumps(document, indent=2) + "\n")
+
+
+def bare_base(model: ProgressModel) -> ProgressModel:
+    """Take the adapter off and undo what the trainer did to the base; returns the base as it was loaded."""
+    base = model.model.unload() if model.has_adapter else model.model
+    base.__dict__.pop("forward", None)  # TRL's fused head, put on the instance
+    return ProgressModel(base.eval(), model.tokenizer, model.image_processor, model.base_name)
+
+
+def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dict[str, Any]) -> None:
+    """Write the model card and, last of all, `train_summary.json`.
+
+    Args:
+        folder: The adapter folder, otherwise complete.
+        recipe: The run.
+        data: What it learnt from.
+        figures: `seconds`, `steps`, `samples`, `mean_loss`, `base_revision`, `reload_logit_difference`, `evaluations`,
+            `best_step` and what else was measured.
+    """
+    summary = {
+        **figures,
+        "base_model": recipe.model,
+        "prompt_version": PROMPT_VERSION,  # of the prompt and of the answer: they are rendered side by side
+        "window": recipe.data.window.to_dict(),
+        "data": data.sources,
+        "versions": {"onetake": onetake_version(), **{package: version(package) for package in PACKAGES}},
+    }
+    write_card(folder, recipe, summary)
+    write_text_atomically(folder / TRAIN_SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def _answers(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> list[str]:
+    """Return the beginnings of greedy answers, one at a time: prompts may differ."""
+    answers = []
+    for sample in samples:
+        window = [collator.frames[sample.video, index] for index in sample.window_frame_indices]
+        if collator.as_pixels:
+            pixels = torch.cat([one.values[0] for one in window])
+            features = model.encode_pixels(pixels, torch.tensor([one.grid_thw for one in window]))
+        else:
+            features = [one.features(model.device) for one in window]
+        answers += answer_windows(model, [features], sample.prompt, PROBE_TOKENS)
+    return answers

@@ -1,0 +1,153 @@
+"""Guards of a run: what must hold at the first step, what stops it, and what running out of memory means.
+
+Knows parameters, gradients and trainer callbacks; does not know samples or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import TrainerCallback
+
+from infer.model.errors import ModelError
+from train.recipe import Recipe
+from train.run_folder import Interruption, RunFolder, mark_complete
+
+
+class TrainingError(ModelError):
+    """A run that cannot go on; the message says what was kept and what to change."""
+
+
+class LearningGuard(TrainerCallback):
+    """Stops a run that learns nothing, learns the wrong weights, or has left the finite numbers.
+
+    Before the first update: every LoRA module has a gradient that is finite and not all zero. After it: the base's
+    weights are what they were. Before every update: the gradients are finite, so that a NaN never reaches a weight.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._base: dict[str, int] = {}
+        self._first_step: int | None = None
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs) -> None:
+        self._first_step = state.global_step
+        self._base = base_checksums(model)
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
+        gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
+        if state.global_step == self._first_step:
+            refuse_dead_modules(gradients)
+        if args.fp16:  # its gradient scaler meets overflows on purpose and skips those steps
+            return
+        norms = torch.stack([_local(grad).norm() for grad in gradients.values() if grad is not None])
+        if not torch.isfinite(norms).all():
+            checkpoint = self._run.last_checkpoint()
+            kept = f"the last good one is kept in {checkpoint}" if checkpoint else "none was saved yet"
+            raise TrainingError(
+                f"the loss is not finite any more at step {state.global_step + 1} (learning rate "
+                f"{args.learning_rate:g}); the step was not taken, {kept}. Lower sft.learning_rate, or set "
+                "sft.max_grad_norm=0.5 or sft.warmup_steps"
+            )
+
+    def on_step_end(self, args, state, control, model=None, **kwargs) -> None:
+        if self._first_step is not None and state.global_step == self._first_step + 1:
+            changed = [name for name, value in base_checksums(model).items() if value != self._base[name]]
+            if changed:
+                raise TrainingError(
+                    f"{len(changed)} weights of the base changed in the first step ({changed[0]}); only LoRA weights "
+                    "may learn. Leave lora.modules_to_save and lora.bias out of the recipe"
+                )
+
+
+class StopAndKeep(TrainerCallback):
+    """Saves and stops after the step in which a signal came; marks checkpoints that are completely written."""
+
+    def __init__(self, run: RunFolder, interruption: Interruption) -> None:
+        self._run, self._interruption = run, interruption
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if _any_process(self._interruption.signal_number is not None, args.device):
+            control.should_save = control.should_training_stop = self._interruption.stopped = True
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        if torch.distributed.is_initialized():  # every process has written its random state
+            torch.distributed.barrier()
+        if state.is_world_process_zero:
+            mark_complete(self._run.partial / f"checkpoint-{state.global_step}")
+
+
+def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
+    """Refuse the first step where a LoRA module gets no gradient, an infinite one, or zeros only.
+
+    LoRA starts with one of its two matrices at zero, so one of the pair has a zero gradient at first.
+
+    Args:
+        gradients: Per trainable parameter its gradient.
+    """
+    alive: dict[str, bool] = {}
+    for name, grad in gradients.items():
+        module = name.split(".lora_")[0]
+        if grad is None:
+            raise TrainingError(
+                f"{name} got no gradient in the first step; with gradient checkpointing set "
+                "sft.gradient_checkpointing_kwargs.use_reentrant=false, else take its module out of lora.target_modules"
+            )
+        alive[module] = alive.get(module, False) or bool(_whole(grad).any())
+    dead = [module for module, learns in alive.items() if not learns]
+    if dead:
+        raise TrainingError(
+            f"{len(dead)} of {len(alive)} LoRA modules got a zero gradient in the first step ({dead[0]}); they would "
+            "never learn. Take them out of lora.target_modules"
+        )
+
+
+def base_checksums(model: torch.nn.Module) -> dict[str, int]:
+    """Return an exact checksum per frozen parameter: the sum of its bits as integers; equal weights, equal sums."""
+    return {
+        name: int(_bits(_local(weight)).sum(dtype=torch.int64).item())
+        for name, weight in model.named_parameters()
+        if ".lora_" not in name
+    }
+
+
+@contextmanager
+def memory_explained(recipe: Recipe) -> Iterator[None]:
+    """Turn running out of memory inside the block into an error that names what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        batch = recipe.sft.get("per_device_train_batch_size", 8)
+        advice = [
+            f"sft.per_device_train_batch_size ({batch}; raise sft.gradient_accumulation_steps by as much)",
+            f"image.max_pixels ({recipe.image.max_pixels or 'the base model’s own'})",
+            f"data.window.size ({recipe.data.window.size})",
+        ]
+        more = "" if recipe.sft.get("gradient_checkpointing", True) else ", or set sft.gradient_checkpointing=true"
+        raise TrainingError(f"out of memory; lower, in this order: {', '.join(advice)}{more}") from error
+
+
+def _any_process(flag: bool, device: torch.device) -> bool:
+    """Return whether any process raised the flag: all must stop after the same step."""
+    if not torch.distributed.is_initialized():
+        return flag
+    wish = torch.tensor(int(flag), device=device)
+    torch.distributed.all_reduce(wish, torch.distributed.ReduceOp.MAX)
+    return bool(wish.item())
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return tensor.detach().contiguous().view(integer)

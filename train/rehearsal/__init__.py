@@ -1,0 +1,1 @@
+"""The rehearsal: is one demonstration enough? Imported by `python -m train.enough` only."""
