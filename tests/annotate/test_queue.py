@@ -34,8 +34,8 @@ def test_status_follows_the_files(folder):
     assert episode.status == "new"
     episode.annotation.write_text("{}")
     assert episode.status == "labelled"
-    episode.draft.write_text("{}")
-    assert episode.status == "draft"
+    episode.marking_file.write_text("{}")
+    assert episode.status == "unfinished"
 
 
 def test_cameras_are_found_by_name(folder, video):
