@@ -38,16 +38,15 @@ def test_no_file_of_the_machine_is_served(client):
 
 
 def test_every_script_is_on_the_page_and_nothing_is_written_beside_the_code(client):
-    folder = Path(ROOT / "annotate")
-    assert sorted(SCRIPTS) == sorted(path.name for path in folder.glob("*.js"))
-    assert not list(folder.glob("*.pyi"))
+    assert sorted(SCRIPTS) == sorted(path.name for path in (ROOT / "annotate" / "page").glob("*.js"))
+    assert not list((ROOT / "annotate").rglob("*.pyi"))
 
 
 def test_templates_hold_no_placeholder_that_would_run_text():
-    template = (ROOT / "annotate" / "timeline.html").read_text(encoding="utf-8")
+    template = (ROOT / "annotate" / "page" / "timeline.html").read_text(encoding="utf-8")
     assert "${" not in template
     assert "{{" not in template
     for name in SCRIPTS:
-        script = (ROOT / "annotate" / name).read_text(encoding="utf-8")
+        script = (ROOT / "annotate" / "page" / name).read_text(encoding="utf-8")
         assert "innerHTML" not in script
         assert "insertAdjacentHTML" not in script
