@@ -68,9 +68,9 @@ def check_make(words: list[str], command: str) -> None:
 
 def check_module(module: str, words: list[str], command: str) -> None:
     if not words or words == ["..."]:  # the program's name, in a sentence
-        import_module(f"{module}.__main__" if (ROOT / module).is_dir() else module)
+        import_module(f"{module}.__main__" if (ROOT / module.replace(".", "/")).is_dir() else module)
         return
-    home = f"{module}.__main__" if (ROOT / module).is_dir() else module
+    home = f"{module}.__main__" if (ROOT / module.replace(".", "/")).is_dir() else module
     parser: argparse.ArgumentParser = import_module(home).make_parser()
     known = {flag for action in parser._actions for flag in action.option_strings} | {"--debug", "--version"}
     shortened = "..." in words or (words[-1] in known and len(words) == 1) or not _has_what_is_required(parser, words)

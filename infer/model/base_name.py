@@ -7,7 +7,7 @@ from pathlib import Path
 
 def resolve_model_name(name: str) -> str:
     """Return a loadable path or hub id: a relative folder is looked up here, then in this checkout."""
-    in_checkout = Path(__file__).parents[1] / name
+    in_checkout = Path(__file__).parents[2] / name
     if not Path(name).exists() and in_checkout.is_dir():
         return str(in_checkout)
     return name
