@@ -1,6 +1,6 @@
-"""Metric blocks: all figures of one reader on one episode, by name, and how each is shown.
+"""Metric blocks: all figures of one predictor on one episode, by name, and how each is displayed.
 
-Knows the metrics' names and one episode's labels and answers; does not know models, sets of episodes or pages.
+Knows the names of the metrics, and labels and answers of one episode; does not know models, sets of episodes or pages.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Block = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Column:
-    """How a metric is shown.
+    """How a metric is displayed.
 
     Args:
-        text: What it says, for a person.
-        decimals: Digits behind the point.
+        text: Its meaning, for a person.
+        decimals: Digits after the decimal point.
         better: Which direction is good; "neither" where it depends on the episode.
     """
 
@@ -35,19 +35,19 @@ class Column:
 
 COLUMNS = {
     "voc": Column("order: rank correlation of label and value over one playback, -1 to 1", 2),
-    "cycle_voc": Column("the same over the forward and then the reversed playback; a clock scores near 0", 2),
+    "cycle_voc": Column("the same over the forward and then the reversed playback; the time baseline scores near 0", 2),
     "mae": Column("mean error, points of 100", 1, "lower"),
     "final": Column("last value of the playback, percent", 1, "neither"),
     "parse_rate": Column("share of answers whose text holds a percentage", 2),
     "kendall_tau": Column("order by pairs of frames (tau-b), -1 to 1", 2),
     "ccc": Column("order and level at once (Lin's concordance), -1 to 1", 2),
-    "rmse": Column("root of the mean squared error, points; far above mae: few large misses", 1, "lower"),
+    "rmse": Column("root of the mean squared error, points; far above mae: a few large errors", 1, "lower"),
     "stage_accuracy": Column("share of frames whose list of remaining actions names the right stage", 2),
     "boundary_f1": Column("stage changes found within 5 % of the length (F1)", 2),
-    "success_auroc": Column("finished frames above unfinished ones: chance of the right order", 2),
-    "success_accuracy": Column("frames that the threshold sorts rightly into finished and unfinished", 2),
+    "success_auroc": Column("probability that a finished frame has a higher value than an unfinished one (AUROC)", 2),
+    "success_accuracy": Column("share of frames that the threshold sorts correctly into finished and unfinished", 2),
     "success_mcc": Column("the same as a correlation, -1 to 1", 2),
-    "effective_resolution": Column("how finely the values use 0 to 100, bits; never looks at the label", 1),
+    "effective_resolution": Column("how finely the values use 0 to 100, bits; does not depend on the label", 1),
     "reference_tau_a": Column("tau-a, ties count against it", 2),
     "reference_voc": Column("rank correlation with the index of the frame sorted by label", 2),
     "reference_ccc": Column("concordance, 0 where constant", 2),
@@ -68,8 +68,8 @@ def metric_block(
     Args:
         labels: Percent per frame, forward.
         forward, backward: The percentages of both playbacks, each in its own order; nan for none.
-        parsed: Per answer of both playbacks whether its text said the percentage; by default wherever there is one. An
-            answer that ran past its budget has one that its text does not say (`infer.decoding.digits`).
+        parsed: Per answer of both playbacks whether its text holds the percentage; by default wherever there is one. A
+            forced percentage is not in the text (`infer.decoding.digits`).
     """
     return {
         "voc": progress.voc(labels, forward),
@@ -91,20 +91,21 @@ def card_block(
     parsed: Sequence[bool] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Block:
-    """Return every metric of `COLUMNS` of one episode; `metric_block` tells labels, playbacks and `parsed`.
+    """Return every metric of `COLUMNS` of one episode.
 
     Args:
         annotation: The episode, for its stages.
-        frames: Source frames that were judged, rising.
-        outputs: The raw answers of the forward playback; None for a rival that gives numbers only (its stages and
-            parse rate are then undefined).
+        frames: The sampled frames, rising.
+        labels, forward, backward, parsed: See `metric_block`.
+        outputs: The raw answers of the forward playback; None for a baseline, which gives numbers only (its stage
+            metrics and parse rate are then undefined).
     """
     labelled = np.isfinite(labels)
     finished = success.finished(labels[labelled])
     stages: tuple[float | None, float | None] = (None, None)
     if outputs is not None:
-        wanted, found = labelled_stages(annotation, frames), answered_stages(annotation, outputs)
-        stages = stage_accuracy(wanted, found), boundary_f1(frames, wanted, found)
+        labelled_at, answered_at = labelled_stages(annotation, frames), answered_stages(annotation, outputs)
+        stages = stage_accuracy(labelled_at, answered_at), boundary_f1(frames, labelled_at, answered_at)
     block = metric_block(labels, forward, backward, parsed)
     if outputs is None:
         block["parse_rate"] = None
@@ -128,15 +129,15 @@ def card_block(
 
 
 def mean_block(blocks: Sequence[Block]) -> Block:
-    """Return every metric averaged over the episodes where it is defined, four decimals."""
+    """Return every metric averaged over the episodes where it is defined, rounded to four decimals."""
     return rounded({name: progress.mean_of_defined([block[name] for block in blocks]) for name in COLUMNS})
 
 
 def rounded(block: Block) -> Block:
-    """Return a block with four decimals."""
+    """Return a block rounded to four decimals."""
     return {name: None if value is None else round(value, 4) for name, value in block.items()}
 
 
-def shown(value: float | None, name: str) -> str:
-    """Return a figure as it is printed; "-" where it is undefined."""
+def format_figure(value: float | None, name: str) -> str:
+    """Return a figure as text; "-" where it is undefined."""
     return "-" if value is None else f"{value:.{COLUMNS[name].decimals}f}"

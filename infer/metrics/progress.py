@@ -1,10 +1,9 @@
 """Metrics of a progress reward over one episode: labels and predictions in, one number out.
 
 Knows arrays only; does not know videos, models or reports. All values are percent; nan marks a frame without a label or
-without a parsed prediction and takes no part. A metric that is undefined is None, never 0. A set of episodes is judged
-by the mean over its episodes (`mean_of_defined`), never over the frames of all, with an interval (`intervals`). Stages
-are judged in `stages`, success in `success`, the percentages as such in `calibration`; the reference's own variants are
-in `reference`.
+without a parsed prediction and is left out. An undefined metric is None, never 0. The figure of a set of episodes is
+the mean over its episodes (`mean_of_defined`), never over the frames of all, with an interval (`intervals`). `stages`,
+`success` and `calibration` have the metrics of stages, outcomes and levels; `reference` has ProcVLM's own variants.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ def voc(labels: Values, predictions: Values) -> float | None:
     """Return the value-order correlation: Spearman's rank correlation of label and prediction over one playback.
 
     In [-1, 1]; ties take their mean rank. Generative Value Learning (Ma et al., arXiv 2411.04549) ranks predictions
-    against time; against the label, pauses and recoveries are judged by what happened and not by the clock. None when
-    fewer than two frames have both values, or when one side is constant.
+    against time; against the label, a prediction that stays level in a pause and falls before a recovery is right. None
+    when fewer than two frames have both values, or when one side is constant.
     """
     labels, predictions = paired(labels, predictions)
     if _without_order(labels, predictions):
@@ -38,8 +37,8 @@ def cycle_voc(
     """Return one Spearman correlation over a forward playback followed by the reversed one.
 
     The windows of the reversed playback are rebuilt for that direction (RoboValue's Cycle-VOC). A model that only
-    learned the passing of time keeps rising while the labels fall, and scores near 0. None as in `voc`, or when one
-    of the two playbacks is empty.
+    follows time keeps rising while the labels fall, and scores near 0. None as in `voc`, or when one of the two
+    playbacks is empty.
     """
     if len(labels) == 0 or len(reversed_labels) == 0:
         return None
@@ -85,7 +84,7 @@ def mae(labels: Values, predictions: Values) -> float | None:
 def rmse(labels: Values, predictions: Values) -> float | None:
     """Return the root of the mean squared error in points of 100; None without a frame that has both values.
 
-    At least the `mae`; far above it, the error comes in a few large misses.
+    At least the `mae`; far above it where a few errors are large.
     """
     labels, predictions = paired(labels, predictions)
     return float(np.sqrt(((labels - predictions) ** 2).mean())) if len(labels) else None
@@ -97,12 +96,12 @@ def effective_resolution(predictions: Values, coverage: float = 0.5, finest: int
     `log2 k` for the largest number k of equal bins over 0 to 100, at most `finest`, of which the predictions occupy a
     share of at least `coverage` (ProcVLM, arXiv 2605.08774, with k <= 1000 and coverage 0.5). The last bin holds 100.
 
-    Its weakness: it never looks at the label. Numbers drawn at random score as high as any model can, and more frames
-    score higher (n frames reach k = n / coverage at most). Read it beside `voc`; alone it only shows that a model
-    repeats a few numbers. None with fewer than two predictions.
+    Its weakness: it does not depend on the label. Random numbers score as high as any model can, and more frames score
+    higher (n frames reach k = n / coverage at most). A low value shows that a model repeats a few numbers; a high value
+    alone shows nothing. None with fewer than two predictions.
 
     Args:
-        predictions: Percent; nan takes no part.
+        predictions: Percent; nan is left out.
         coverage: Share of occupied bins, above 0 up to 1.
         finest: Largest number of bins tried; 1000 are 0.1 points each.
     """

@@ -1,10 +1,10 @@
-"""The reference's own metrics, so that published numbers are compared with like ones.
+"""ProcVLM's own metrics, for comparison with published figures.
 
-ProcVLM's (arXiv 2605.08774), as its evaluation program computes them (evqa/eval/compute_metrics.py of its repository).
-They differ from the ones of the same name in `progress`, and each docstring says how: what is undefined counts as
-0 there, and predictions outside 0 to 100 are clipped. All take one episode; the reference averages them over the
-episodes that have at least two answered frames (None here for fewer), except MCC@95, which it takes over the frames of
-all episodes together. Its one-shot sets are one "episode" each; compare such numbers over the pooled frames.
+The definitions are those of its evaluation program (arXiv 2605.08774; evqa/eval/compute_metrics.py of its repository).
+They differ from the metrics of the same name in `progress`: an undefined figure is 0 there, and predictions outside 0
+to 100 are clipped; each docstring gives the rest. All take one episode. ProcVLM averages them over the episodes with at
+least two answered frames (None here for fewer), except MCC@95, which it computes over the frames of all episodes
+together. Each of its one-shot sets is one "episode": compare such figures over the pooled frames.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from infer.metrics.progress import Values, paired
 def reference_tau_a(labels: Values, predictions: Values) -> float | None:
     """Return Kendall's tau-a: concordant less discordant pairs over all pairs, `(C - D) / (n (n - 1) / 2)`.
 
-    A pair tied on either side counts in the denominator only: a demonstration with a finished tail cannot reach 1,
-    however well it is read. `progress.kendall_tau` (tau-b) takes ties out.
+    A pair tied on either side counts in the denominator only: a demonstration with a finished tail cannot reach 1.
+    `progress.kendall_tau` (tau-b) takes ties out.
     """
     labels, predictions = paired(labels, predictions)
     if len(labels) < 2:
@@ -64,14 +64,14 @@ def reference_ubr(labels: Values, predictions: Values) -> float | None:
     """Return the unique bin ratio: different predictions over different labels, both rounded to multiples of 5 points.
 
     Only frames whose label lies strictly between 0 and 100 take part; halves are rounded to the even multiple. Above 1
-    where a model says more different numbers than there are labels; order and error do not matter.
+    where a model predicts more different values than there are labels; order and error do not matter.
     """
     labels, predictions = _clipped(labels, predictions)
     inside = (labels > 0) & (labels < 100)
     if inside.sum() < 2:
         return None
-    said, wanted = (len(np.unique(np.round(values[inside] / 5.0))) for values in (predictions, labels))
-    return said / wanted
+    predicted, labelled = (len(np.unique(np.round(values[inside] / 5.0))) for values in (predictions, labels))
+    return predicted / labelled
 
 
 def reference_epr50(predictions: Values) -> float | None:
@@ -100,8 +100,10 @@ def reference_mcc95(labels: Sequence[float] | np.ndarray, predictions: Sequence[
     labels, predictions = paired(labels, predictions)
     if not len(labels):
         return None
-    done, said = labels >= 95.0, predictions >= 95.0
-    table = np.array([[(said & done).sum(), (said & ~done).sum()], [(~said & done).sum(), (~said & ~done).sum()]])
+    done, predicted = labels >= 95.0, predictions >= 95.0
+    table = np.array(
+        [[(predicted & done).sum(), (predicted & ~done).sum()], [(~predicted & done).sum(), (~predicted & ~done).sum()]]
+    )
     margins = float(np.prod(table.sum(axis=0, dtype=float)) * np.prod(table.sum(axis=1, dtype=float)))
     determinant = float(table[0, 0]) * float(table[1, 1]) - float(table[0, 1]) * float(table[1, 0])
     return float(determinant / np.sqrt(margins + 1e-8))

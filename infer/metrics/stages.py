@@ -1,6 +1,6 @@
-"""Boundaries: does the list of remaining actions change where the demonstration changes its stage?
+"""Stage metrics: does the list of remaining actions name the right stage, and change where the stage changes?
 
-Knows annotations and the lists that answers hold; does not know percentages beyond "is it done", videos or models.
+Knows annotations and answers; of a percentage it only knows whether it means "done". Does not know videos or models.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ BOUNDARY_TOLERANCE = 0.05
 
 
 def labelled_stages(annotation: Annotation, frames: Sequence[int]) -> list[int | None]:
-    """Return the step that is being done at every frame: 0 for the first, K when all K are done.
+    """Return the current step at every frame: 0 for the first, K when all K steps are done, None in excluded stages.
 
-    None in excluded stages. Steps are those of `dataset.labels.plan_steps`: a repeated attempt is the same step.
+    Steps are those of `dataset.labels.plan_steps`: a repeated attempt is the same step.
     """
     stages = [_stage_at(annotation, frame) for frame in frames]
     steps = len(plan_steps(annotation).steps)
@@ -33,15 +33,15 @@ def _stage_at(annotation: Annotation, frame: int):
 
 
 def answered_stages(annotation: Annotation, outputs: Sequence[str]) -> list[int | None]:
-    """Return the step that every answer says is being done, as `labelled_stages` counts them; None for none of them.
+    """Return the current step according to every answer, numbered as in `labelled_stages`; None where it names no step.
 
-    It is the step named first in the list of remaining actions, without regard to case, blanks and a full stop; where
-    several steps have that name, the one with the nearest number of steps left. No list means that all is done, if the
-    answer also says at least 95 %; an answer that says neither names no step. Words of their own count as no step: a
-    base model that was not adapted to the wording of these steps scores low here whatever it sees.
+    It is the first step in the list of remaining actions, compared without case, white space and full stop. If several
+    steps have that name, it is the one whose number of remaining steps is nearest. An answer without a list means that
+    all steps are done if its percentage is at least 95. Other wordings count as no step: a base model, which was not
+    trained on the wording of these steps, scores low.
 
     Args:
-        annotation: The episode; its texts are those that the model was taught, or the comparison means little.
+        annotation: The episode; its texts must be those that the model was trained on.
         outputs: The raw answers.
     """
     plan = plan_steps(annotation)
@@ -64,7 +64,7 @@ def _normal(text: str) -> str:
 
 
 def stage_accuracy(labelled: Sequence[int | None], answered: Sequence[int | None]) -> float | None:
-    """Return the share of labelled frames whose answer names the step that is being done, 0 to 1.
+    """Return the share of labelled frames whose answer names the current step, 0 to 1.
 
     An answer that names no step is wrong. None without a labelled frame.
     """
@@ -78,13 +78,13 @@ def boundary_f1(
     answered: Sequence[int | None],
     tolerance: float = BOUNDARY_TOLERANCE,
 ) -> float | None:
-    """Return the F1 score of the places where the step changes, as answered against as labelled.
+    """Return the F1 score of the boundaries in the answers against those in the labels.
 
-    `2 TP / (2 TP + FP + FN)`: a boundary is a frame whose step differs from that of the frame before it, and is found
-    when an answered boundary lies within `tolerance` times the length of the playback (the reference scores its action
-    segmentation so, with 5 %); each boundary is used once, as many as possible are matched. Which steps meet there does
-    not count (`stage_accuracy` does that), but a list that flickers adds false boundaries. Frames without a step are
-    passed over. None where neither side has a boundary.
+    `2 TP / (2 TP + FP + FN)`. A boundary is a frame whose step differs from that of the frame before it. Two boundaries
+    match if they are at most `tolerance` times the length of the playback apart (ProcVLM scores its action segmentation
+    this way, with 5 %); each is matched once, as many as possible. Which steps meet at a boundary does not count
+    (`stage_accuracy` measures that), but a list that flickers adds false boundaries. Frames without a step are skipped.
+    None where neither side has a boundary.
 
     Args:
         frames: Source frames, rising.
@@ -92,26 +92,26 @@ def boundary_f1(
         tolerance: Share of `frames[-1] - frames[0]`.
     """
     if not len(frames) == len(labelled) == len(answered):
-        raise ValueError(f"{len(frames)} frames, {len(labelled)} labels, {len(answered)} answers; they go together")
-    wanted, found = _boundaries(frames, labelled), _boundaries(frames, answered)
-    if not wanted and not found:
+        raise ValueError(f"{len(frames)} frames, {len(labelled)} labels, {len(answered)} answers; give one per frame")
+    labels, answers = _boundaries(frames, labelled), _boundaries(frames, answered)
+    if not labels and not answers:
         return None
-    matched = _matched(wanted, found, tolerance * (frames[-1] - frames[0]))
-    return 2 * matched / (len(wanted) + len(found))
+    matched = _count_matches(labels, answers, tolerance * (frames[-1] - frames[0]))
+    return 2 * matched / (len(labels) + len(answers))
 
 
 def _boundaries(frames: Sequence[int], stages: Sequence[int | None]) -> list[int]:
-    known = [(frame, stage) for frame, stage in zip(frames, stages, strict=True) if stage is not None]
-    return [after[0] for before, after in pairwise(known) if before[1] != after[1]]
+    steps = [(frame, stage) for frame, stage in zip(frames, stages, strict=True) if stage is not None]
+    return [after[0] for before, after in pairwise(steps) if before[1] != after[1]]
 
 
-def _matched(wanted: Sequence[int], found: Sequence[int], reach: float) -> int:
-    """Count the pairs of two rising lists that lie within `reach`; taking the earliest fit is optimal on a line."""
+def _count_matches(labels: Sequence[int], answers: Sequence[int], reach: float) -> int:
+    """Count the pairs of two rising lists at most `reach` apart; taking the earliest match is optimal on a line."""
     matched, place = 0, 0
-    for boundary in wanted:
-        while place < len(found) and found[place] < boundary - reach:
+    for boundary in labels:
+        while place < len(answers) and answers[place] < boundary - reach:
             place += 1
-        if place < len(found) and found[place] <= boundary + reach:
+        if place < len(answers) and answers[place] <= boundary + reach:
             matched, place = matched + 1, place + 1
     return matched
 

@@ -1,4 +1,4 @@
-"""The panel under a video's picture: progress curves, label, stages, the value now and the reasoning in words.
+"""The panel under the picture: progress curves, label, stages, the current value and the reasoning.
 
 Knows records and pixels; does not know video files or models.
 """
@@ -38,23 +38,23 @@ class Curve:
     records: Sequence[dict[str, Any]]
 
     def at(self, index: int) -> dict[str, Any] | None:
-        """Return the prediction in force at a frame: the latest one so far; None before the first."""
+        """Return the latest prediction up to a frame; None before the first one."""
         number = bisect_right([record["frame_index"] for record in self.records], index)
         return self.records[number - 1] if number else None
 
 
 class Panel:
-    """Draws the panel of one video at any of its frames; its height is the same for all of them.
+    """Draws the panel of one video at any of its frames; all have the same height.
 
     Args:
         width: Pixels.
-        curves: One or two models' predictions; the reasoning shown is the first one's.
+        curves: Predictions of one or two models; the reasoning is the first one's.
         num_frames: Frames of the video.
         task: The task text.
         label: Percent per frame, nan for none; None without an annotation.
         stages: Stages of the annotation.
-        scale: Size of text and lines; 1 suits a page of 640 pixels.
-        complete: Draw the curves to their end whatever the frame, and leave the reasoning out.
+        scale: Size of text and lines; 1 fits a page of 640 pixels.
+        complete: Draw the whole curves at every frame, and no reasoning.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Panel:
         complete: bool = False,
     ) -> None:
         if not 1 <= len(curves) <= len(_COLORS):
-            raise ValueError(f"{len(curves)} models are given; an overlay shows one or two")
+            raise ValueError(f"{len(curves)} models were given; an overlay shows one or two")
         self.width, self.curves, self.num_frames = width, curves, num_frames
         self.label, self.stages, self.complete = label, stages, complete
         self.scale = scale or width / 640
@@ -102,7 +102,7 @@ class Panel:
         )
 
     def _draw_ground(self, task_lines: Sequence[str]) -> Image.Image:
-        """Draw what is the same for all frames: the task, stages, grid and label."""
+        """Draw what all frames share: task, stages, grid and label."""
         image = Image.new("RGB", (self.width, self.height), _PAGE)
         draw = ImageDraw.Draw(image)
         for number, text in enumerate(task_lines):
@@ -140,7 +140,7 @@ class Panel:
         return image
 
     def _draw_values(self, draw: ImageDraw.ImageDraw, index: int, timestamp_sec: float) -> None:
-        """Draw the value of each model and of the label; with several, their names make this the legend."""
+        """Draw the value of each model and of the label; the names of the models make this the legend."""
         x, middle = float(self._left), self._values_top + self._px(16)
         for curve, color in zip(self.curves, _COLORS, strict=False):
             value = value_text(curve.at(index))
@@ -177,9 +177,9 @@ class Panel:
 
 
 def value_text(record: dict[str, Any] | None) -> str:
-    """Say a prediction's value, and how it came about where that is not the plain way."""
+    """Return the value of a prediction as text, with its source unless that is the answer's own number."""
     if record is None:
-        return "not read yet"
+        return "no prediction yet"
     if record["progress"] is None:
         return "no percentage in the answer"
     text = f"{record['progress']:.1f} %"
@@ -190,7 +190,7 @@ def value_text(record: dict[str, Any] | None) -> str:
 
 
 def fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float, most: int) -> list[str]:
-    """Wrap text to `width` pixels and at most `most` lines; what is left out is marked by "..." at the end."""
+    """Wrap text to `width` pixels and at most `most` lines; "..." marks a cut at the end."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
@@ -224,13 +224,13 @@ def fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 def runs(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """Split a curve where its value is nan."""
-    parts: list[list[tuple[float, float]]] = [[]]
+    pieces: list[list[tuple[float, float]]] = [[]]
     for point in points:
         if math.isnan(point[1]):
-            parts.append([])
+            pieces.append([])
         else:
-            parts[-1].append(point)
-    return [part for part in parts if part]
+            pieces[-1].append(point)
+    return [piece for piece in pieces if piece]
 
 
 def dashed(draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], color, width: int, dash: float) -> None:

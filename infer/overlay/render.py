@@ -1,8 +1,8 @@
-"""The overlay: progress curve, label, stages and the model's reasoning under the picture, as MP4, GIF or PNG strip.
+"""The overlay: a video with progress curve, label, stages and reasoning under the picture, as MP4, GIF or PNG strip.
 
     python -m infer.overlay --predictions runs/demo/predictions/v.adapter.jsonl --output runs/demo/overlay.mp4
 
-Shows the records' own numbers, so that video, CLI and report agree. Knows records, annotations and video files.
+It shows the numbers of the records: video, command line and report agree. Knows records, annotations and video files.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def render_overlay(
     names: Sequence[str] = ("", ""),
     annotation: Annotation | None = None,
 ) -> None:
-    """Write every source frame of `video_path` with the prediction in force at that frame; a PNG holds a few of them.
+    """Write every frame of a video with the latest prediction under it; a PNG holds a few frames.
 
     Args:
         records: Rows of one video in frame order (`infer.predict.make_records`).
         video_path: The video that was predicted.
-        output_path: `.mp4` (H.264), `.gif` or `.png` (a strip); appears in one step when it is complete.
+        output_path: `.mp4` (H.264), `.gif` or `.png` (a strip); written whole or not at all.
         compare: Rows of a second model on the same video.
-        names: Legend of the one or two models.
-        annotation: The video's annotation: its label and stages are shown as well.
+        names: Names of the one or two models in the legend.
+        annotation: The annotation of the video, to draw its label and stages.
     """
     output = Path(output_path)
     writers = {".mp4": _write_mp4, ".gif": _write_gif, ".png": _write_strip}
@@ -63,8 +63,8 @@ def render_overlay(
     reader = VideoReader(video_path)
     if annotation is not None and annotation.num_frames != len(reader):
         raise ValueError(
-            f"{video_path} has {len(reader)} frames, but the annotation is of a video with {annotation.num_frames}; "
-            "give the annotation of this video"
+            f"{video_path} has {len(reader)} frames, but the annotation belongs to a video with "
+            f"{annotation.num_frames}; give the annotation of this video"
         )
     curves = [Curve(name, rows) for name, rows in zip(names, (records, compare), strict=False) if rows]
     if not curves:
@@ -97,7 +97,7 @@ def _pages(reader: VideoReader, panel: Panel, size: tuple[int, int], indices: Se
 
 
 def _picture_size(reader: VideoReader, width: int | None = None) -> tuple[int, int]:
-    """Return even sizes of the picture: its own, enlarged to `MIN_WIDTH`, or scaled to `width`."""
+    """Return the size of the picture, even numbers: its own, at least `MIN_WIDTH` wide, or scaled to `width`."""
     height, own = reader.frame(0).shape[:2]
     width = width or max(own, MIN_WIDTH)
     return round(width / 2) * 2, max(2, round(height * width / own / 2) * 2)
@@ -125,7 +125,7 @@ def _write_gif(reader: VideoReader, make_panel: Callable[..., Panel], path: Path
 
 
 def _write_strip(reader: VideoReader, make_panel: Callable[..., Panel], path: Path) -> None:
-    """Put evenly spread frames side by side, each with its time and value, over the whole curve."""
+    """Draw evenly spread frames side by side, each with its time and value, above the whole curve."""
     panel = make_panel(STRIP_WIDTH, scale=1.6, complete=True)
     indices = sorted({round(i) for i in np.linspace(0, len(reader) - 1, STRIP_FRAMES)})
     width = STRIP_WIDTH // len(indices)
@@ -152,11 +152,11 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--predictions", nargs="+", help="one or two JSONL files that `python -m infer` wrote")
-    parser.add_argument("--names", nargs="+", help="legend of the models, in the order of --predictions")
+    parser.add_argument("--names", nargs="+", help="names of the models in the legend, in the order of --predictions")
     parser.add_argument("--video_path", help="the video (default: the one named in the predictions)")
-    parser.add_argument("--annotation", help="annotation of the video: shows its label and stages")
+    parser.add_argument("--annotation", help="annotation of the video, to draw its label and stages")
     parser.add_argument("--output", required=True, help=".mp4, .gif or .png to write; replaced if it exists")
-    model = parser.add_argument_group("without --predictions, a model is run first")
+    model = parser.add_argument_group("instead of --predictions: run a model first")
     model.add_argument("--model_path", help="base model; with --use_lora the adapter")
     model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
     model.add_argument("--task", help="the instruction the robot follows (default: the annotation's)")
@@ -173,7 +173,9 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         task = arguments.task or (annotation.task if annotation else None)
         if not (arguments.model_path and arguments.video_path and task):
-            raise ValueError("give --predictions, or --model_path, --video_path and --task to make them now")
+            raise ValueError(
+                "no predictions: give --predictions, or --model_path, --video_path and --task to run a model"
+            )
         from infer.predict import infer_progress_from_video
 
         video = arguments.video_path
@@ -186,7 +188,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _read_predictions(paths: Sequence[str], video: str | None) -> tuple[str, list[list[dict[str, Any]]]]:
-    """Return the video and each file's rows of it; a file of several videos needs the name of one."""
+    """Return the video and the rows of each file about it; with several videos in a file, one must be named."""
     tables = []
     for path in paths:
         rows = read_records(path)

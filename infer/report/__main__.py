@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write the report and print verdict and table; or compare reports."""
     if arguments.compare:
-        from infer.report.compare.comparison import compare_reports
+        from infer.report.compare.write import compare_reports
 
         compare_reports(arguments.compare, arguments.output)
         return

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from dataset.video import VideoReader
-from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, shown
+from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, format_figure
 from infer.report.evaluate import EpisodeResult
 from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
 from infer.report.summary import Report
@@ -30,7 +30,7 @@ def format_table(document: dict[str, Any]) -> str:
         block = document[key]
         if block["episodes"]:
             rows.append((f"{title} ({block['episodes']})", *readers))
-            rows += [(f"  {name}", *(shown(block[reader][name], name) for reader in readers)) for name in MAIN]
+            rows += [(f"  {name}", *(format_figure(block[reader][name], name) for reader in readers)) for name in MAIN]
     if not rows:
         return NONE_HELD_OUT
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -77,7 +77,7 @@ def _environment(autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("infer.report", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(shown=shown, bounds=_bounds, measured=_measured, cell=_cell)
+    environment.filters.update(shown=format_figure, bounds=_bounds, measured=_measured, cell=_cell)
     return environment
 
 
@@ -124,7 +124,7 @@ def _worst(window: WorstWindow) -> dict[str, Any]:
 
 def _bounds(interval: list[float] | None, name: str) -> str:
     """Return an interval as it is printed, "" where there is none."""
-    return "" if interval is None else f"{shown(interval[0], name)} to {shown(interval[1], name)}"
+    return "" if interval is None else f"{format_figure(interval[0], name)} to {format_figure(interval[1], name)}"
 
 
 def _measured(value: float | None, unit: str) -> str:

@@ -1,8 +1,6 @@
-"""Compare reports: runs side by side, seeds of one setting taken together.
+"""Comparisons: reports read as runs, and runs of one setting grouped, whatever their seeds.
 
-    python -m infer.report --compare runs/*/report.json --output runs/compare
-
-Knows `report.json` files; does not know models or how a report is made.
+Knows `report.json` files; does not know models, how a report is made, or how a comparison is displayed.
 """
 
 from __future__ import annotations
@@ -13,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset.files import write_text_atomically
 from infer.metrics.block import COLUMNS
 from infer.metrics.progress import mean_of_defined
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A figure that is compared, and where a report has it.
+    """A figure that is compared, and its place in a report.
 
     Args:
-        episodes: "successes", "failures", or "success" for the figures of the last values of all of them.
+        episodes: "successes", "failures", or "success" for the figures of the final values of all episodes.
         metric: Its name there.
-        text: What it says, for a person.
-        decimals: Digits behind the point.
+        text: Its meaning, for a person.
+        decimals: Digits after the decimal point.
     """
 
     episodes: str
@@ -45,14 +42,14 @@ COMPARED = {
     "cycle_voc": _of("successes", "cycle_voc"),
     "mae": _of("successes", "mae"),
     "failures: mae": _of("failures", "mae"),
-    "end_auroc": Compared("success", "auroc", "chance that a success ends above a failure", 2),
+    "end_auroc": Compared("success", "auroc", "probability that a success ends above a failure (AUROC)", 2),
     "stage_accuracy": _of("successes", "stage_accuracy"),
     "parse_rate": _of("successes", "parse_rate"),
 }
 DEMONSTRATIONS, WINDOW, SPACING = "demonstrations", "window size", "window spacing"
 READOUT, RANK, SEED = "read-out", "LoRA rank", "seed"
-# Parts of a recipe that do not change what is learnt, or that have a name of their own above.
-_LEFT_OUT = (
+# Keys of a recipe that do not change the result, or that have a name of their own above.
+_IGNORED_KEYS = (
     "model", "data.annotations", "data.window", "data.sampling.seed", "features", "evaluation",
     "lora.r", "sft.output_dir", "sft.seed", "sft.data_seed", "sft.report_to", "sft.run_name", "sft.logging",
     "sft.save", "sft.eval",
@@ -64,12 +61,12 @@ class Run:
     """One report.
 
     Args:
-        name: What tells it from the others, from its path.
+        name: The shortest end of its path that is unique.
         path: The file.
         task: The task text.
-        setting: What it was made and read with, by name; a base has neither rank nor recipe, and 0 demonstrations.
+        setting: How it was trained and evaluated, by name; a base has 0 demonstrations and no rank or recipe.
         seed: Of the training; None for a base.
-        held_out: Names of the episodes that the figures were measured on.
+        held_out: Names of the held-out episodes.
         recordings: Fingerprints of their videos.
         figures: By the names of `COMPARED`, averaged over the held-out episodes; None where undefined.
         intervals: (low, high) by name, over the held-out episodes; None where there is none.
@@ -96,9 +93,8 @@ class Figure:
 
     Args:
         mean: Over the runs; None where it is undefined in all of them.
-        low, high: How far it goes; None where nothing says.
-        spread: What `low` and `high` are: of the runs ("runs": smallest and largest) or, with a single run, of the
-            episodes ("episodes": the report's interval).
+        low, high: Its spread; None where it is unknown.
+        spread: "runs": smallest and largest of several runs; "episodes": the interval of a single run's report.
     """
 
     mean: float | None
@@ -109,7 +105,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one setting, which differ in their seed (or their demonstrations) only.
+    """The runs of one setting; they differ only in their seed (or their demonstrations).
 
     Args:
         setting: As in `Run`.
@@ -127,9 +123,9 @@ class Comparison:
     """All runs.
 
     Args:
-        differs: The settings that are not the same in all runs that have them, in the order of the table's columns.
-        rows: One per setting, in the order of `differs`.
-        notes: What a reader must know, one line each.
+        differs: The settings that differ between runs, in the order of the table's columns.
+        rows: One per setting, sorted by `differs`.
+        notes: Warnings, one line each.
     """
 
     differs: tuple[str, ...]
@@ -142,25 +138,6 @@ class Comparison:
         return [run for row in self.rows for run in row.runs]
 
 
-def compare_reports(paths: Sequence[str | Path], output: str | Path) -> Comparison:
-    """Read reports, print their table and write `compare.json`, `compare.md` and `compare.html` into a folder.
-
-    Raises:
-        ValueError: A file is missing or no report; the message names it.
-    """
-    from infer.report.compare.page import render_comparison
-    from infer.report.compare.table import as_document, as_markdown, as_text
-
-    comparison = compare([read_run(path, name) for path, name in zip(paths, run_names(paths), strict=True)])
-    output = Path(output)
-    write_text_atomically(output / "compare.json", json.dumps(as_document(comparison), indent=2) + "\n")
-    write_text_atomically(output / "compare.md", as_markdown(comparison))
-    write_text_atomically(output / "compare.html", render_comparison(comparison))
-    print(as_text(comparison))
-    print(f"comparison: {output / 'compare.html'}")
-    return comparison
-
-
 def run_names(paths: Sequence[str | Path]) -> list[str]:
     """Return the shortest ends of the folders' paths that tell the reports apart."""
     folders = [Path(path).resolve().parent.parts for path in paths]
@@ -168,7 +145,7 @@ def run_names(paths: Sequence[str | Path]) -> list[str]:
         names = ["/".join(parts[-length:]) for parts in folders]
         if len(set(names)) == len(names):
             return names
-    raise ValueError("a report is named twice, or two lie in one folder; name each once")
+    raise ValueError("a report is given twice, or two reports are in one folder; give each once")
 
 
 def read_run(path: str | Path, name: str) -> Run:
@@ -209,18 +186,18 @@ def read_run(path: str | Path, name: str) -> Run:
 
 
 def _interval(report: dict[str, Any], compared: Compared, judged: str) -> tuple[float, float] | None:
-    if compared.episodes == "success":  # a report has none for the figures of the last values
+    if compared.episodes == "success":  # reports hold no intervals of these figures
         return None
     bounds = report[compared.episodes]["intervals"][judged][compared.metric]
     return (bounds[0], bounds[1]) if bounds else None
 
 
 def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a recipe by their full keys, without those of `_LEFT_OUT`; lists as text."""
+    """Return the values of a recipe by their full keys, without `_IGNORED_KEYS`; lists as text."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
         full = f"{prefix}{key}"
-        if any(full == left_out or full.startswith((f"{left_out}.", f"{left_out}_")) for left_out in _LEFT_OUT):
+        if any(full == ignored or full.startswith((f"{ignored}.", f"{ignored}_")) for ignored in _IGNORED_KEYS):
             continue
         if isinstance(value, dict):
             flat |= _flat(value, f"{full}.")
@@ -230,7 +207,7 @@ def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Put runs of one setting together, and say what differs between the settings."""
+    """Group the runs by setting, and find the settings that differ."""
     keys = list(dict.fromkeys(key for run in runs for key in run.setting))
     differs = [key for key in keys if len({_hashable(run.setting[key]) for run in runs if key in run.setting}) > 1]
     recordings = {run.recordings for run in runs}
@@ -267,8 +244,8 @@ def _notes(runs: Sequence[Run], shared: bool) -> list[str]:
     notes = []
     if not shared:
         tasks = {run.task for run in runs}
-        what = f"of {len(tasks)} tasks" if len(tasks) > 1 else "measured on different held-out episodes"
-        notes.append(f"The reports are {what}: a difference between rows may come from there.")
+        reason = f"of {len(tasks)} tasks" if len(tasks) > 1 else "measured on different held-out episodes"
+        notes.append(f"The reports are {reason}, which may explain differences between rows.")
     return notes
 
 

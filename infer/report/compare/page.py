@@ -1,4 +1,4 @@
-"""The page of a comparison: one plot with a panel for everything that was varied, and the table.
+"""The page of a comparison: a plot with one panel per setting that differs, and the table.
 
 Knows comparisons and matplotlib; does not know reports.
 """
@@ -21,7 +21,7 @@ _COLOURS = (ADAPTER, BASE, INK, CLOCK)
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """Return one self-contained page; opens offline, light and dark."""
+    """Return the page: one file that needs no network, light and dark."""
     header, *rows = table(comparison)
     environment = Environment(loader=PackageLoader("infer.report.compare", ""), autoescape=True)
     return environment.get_template("compare.html").render(
@@ -38,7 +38,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def panels(comparison: Comparison) -> list[str]:
-    """Return what the panels show: the settings that differ, a learning curve first, and seeds; else the runs."""
+    """Return the x axes of the panels: the settings that differ, demonstrations first, and seeds; else the runs."""
     first = [key for key in (DEMONSTRATIONS, WINDOW, READOUT) if key in comparison.differs]
     varied = [*first, *(key for key in comparison.differs if key not in first)]
     if any(len({run.seed for run in row.runs}) > 1 for row in comparison.rows):
@@ -47,7 +47,7 @@ def panels(comparison: Comparison) -> list[str]:
 
 
 def draw_comparison(comparison: Comparison) -> str:
-    """Draw every panel's figures over what was varied: a line per combination of the other settings."""
+    """Draw the panels: figures over one setting, with a line per combination of the other settings."""
     axes_of = panels(comparison)
     with plt.rc_context(STYLE):
         size = (max(4.5, 3.4 * len(axes_of)), 2.5 * len(DRAWN) + 0.5)
@@ -62,7 +62,7 @@ def draw_comparison(comparison: Comparison) -> str:
 
 
 def _draw_panel(axis: Any, comparison: Comparison, varied: str, metric: str) -> None:
-    """Draw one metric over one setting; whole numbers stand where they are, other values side by side."""
+    """Draw one metric over one setting: numbers on a scale, other values side by side."""
     lines: dict[str, list[tuple[Any, float, float, float]]] = {}
     for row in comparison.rows:
         for value, mean, low, high in _points(row, varied, metric):
@@ -97,12 +97,12 @@ def _draw_panel(axis: Any, comparison: Comparison, varied: str, metric: str) -> 
 
 
 def _points(row: Row, varied: str, metric: str) -> list[tuple[Any, float, float, float]]:
-    """Return (where, mean, low, high) of a row: one point, or one per run where the seeds or runs are the axis."""
-    answered = [run for run in row.runs if run.figures[metric] is not None]
+    """Return (x, mean, low, high) of a row: one point, or one per run where seeds or runs are the axis."""
+    defined = [run for run in row.runs if run.figures[metric] is not None]
     if varied == "run":
-        return [(run.name, *_reach(run, metric)) for run in answered]
+        return [(run.name, *_reach(run, metric)) for run in defined]
     if varied == SEED:
-        seeded = [(run.seed, run.figures[metric]) for run in answered if run.seed is not None]
+        seeded = [(run.seed, run.figures[metric]) for run in defined if run.seed is not None]
         return [(seed, value, value, value) for seed, value in seeded if value is not None]
     figure = row.figures[metric]
     if figure.mean is None:
@@ -114,13 +114,13 @@ def _points(row: Row, varied: str, metric: str) -> list[tuple[Any, float, float,
 
 def _reach(run: Run, metric: str) -> tuple[float, float, float]:
     value = run.figures[metric]
-    assert value is not None  # asked for runs that have the figure
+    assert value is not None  # only runs with this figure are drawn
     low, high = run.intervals[metric] or (value, value)
     return value, min(low, value), max(high, value)
 
 
 def _others(comparison: Comparison, row: Row, varied: str) -> str:
-    """Name what else tells a row from the others of a panel."""
+    """Return the other settings of a row as text: its line in the legend."""
     if varied == "run":
         return ""
     tasks = len({run.task for run in comparison.runs}) > 1

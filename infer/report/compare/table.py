@@ -44,21 +44,21 @@ def table(comparison: Comparison) -> list[list[str]]:
                 *("?" if row.setting[key] is None else str(row.setting[key]) for key in comparison.differs),
                 runs,
                 ", ".join(dict.fromkeys(run.verdict for run in row.runs)),
-                *(show_figure(row.figures[metric], metric) for metric in COMPARED),
+                *(figure_with_spread(row.figures[metric], metric) for metric in COMPARED),
             ]
         )
     return [header, *rows]
 
 
-def show_figure(figure: Figure, metric: str) -> str:
-    """Return a figure as it is printed, with its spread where that is wider than a digit."""
-    mean = _shown(figure.mean, metric)
-    if figure.low is None or _shown(figure.low, metric) == _shown(figure.high, metric) == mean:
+def figure_with_spread(figure: Figure, metric: str) -> str:
+    """Return a figure as text, with its spread if that is wider than the last digit."""
+    mean = _format(figure.mean, metric)
+    if figure.low is None or _format(figure.low, metric) == _format(figure.high, metric) == mean:
         return mean
-    return f"{mean} [{_shown(figure.low, metric)}, {_shown(figure.high, metric)}]"
+    return f"{mean} [{_format(figure.low, metric)}, {_format(figure.high, metric)}]"
 
 
-def _shown(value: float | None, figure: str) -> str:
+def _format(value: float | None, figure: str) -> str:
     return "-" if value is None else f"{value:.{COMPARED[figure].decimals}f}"
 
 
@@ -81,14 +81,14 @@ def as_markdown(comparison: Comparison) -> str:
 
 
 def explain(comparison: Comparison) -> str:
-    """Say what the brackets mean."""
+    """Explain the figures and their brackets."""
     kinds = {figure.spread for row in comparison.rows for figure in row.figures.values()}
-    said = {
+    texts = {
         "runs": "smallest and largest of the runs of one setting",
         "episodes": "95 % interval over the held-out episodes, of a single run",
     }
-    meanings = "; ".join(text for kind, text in said.items() if kind in kinds)
-    means = "Means over the held-out successes; of failures where that is said, and end_auroc over both"
+    meanings = "; ".join(text for kind, text in texts.items() if kind in kinds)
+    means = "Means over the held-out successes, except failures: mae (over the failures) and end_auroc (over both)"
     return f"{means}{f'; in brackets: {meanings}' if meanings else ''}."
 
 

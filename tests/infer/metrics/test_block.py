@@ -4,7 +4,17 @@ from material import make_annotation
 
 from dataset.labels import label_curve
 from dataset.prompts import build_completion
-from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, card_block, mean_block, metric_block, rounded, shown
+from infer.metrics.block import (
+    COLUMNS,
+    DETAIL,
+    MAIN,
+    REFERENCE,
+    card_block,
+    format_figure,
+    mean_block,
+    metric_block,
+    rounded,
+)
 from infer.metrics.progress import METRICS
 
 NAN = float("nan")
@@ -56,4 +66,5 @@ def test_means_and_figures():
     blocks = [dict.fromkeys(COLUMNS, 1.0), dict.fromkeys(COLUMNS, None), dict.fromkeys(COLUMNS, 2.00005)]
     assert mean_block(blocks)["mae"] == 1.5
     assert rounded({"mae": 1.23456, "voc": None}) == {"mae": 1.2346, "voc": None}
-    assert (shown(None, "mae"), shown(12.34, "mae"), shown(0.987, "voc")) == ("-", "12.3", "0.99")
+    figures = [format_figure(None, "mae"), format_figure(12.34, "mae"), format_figure(0.987, "voc")]
+    assert figures == ["-", "12.3", "0.99"]

@@ -40,7 +40,7 @@ def test_a_curve_is_split_where_there_is_no_value():
 
 
 def test_how_a_value_came_about_is_said():
-    assert value_text(None) == "not read yet"
+    assert value_text(None) == "no prediction yet"
     assert value_text(row(0, None)) == "no percentage in the answer"
     assert value_text(row(0, 41.72, progress_source="model")) == "41.7 %"
     assert value_text(row(0, 41.72, progress_source="previous")) == "41.7 % (carried forward)"

@@ -9,12 +9,12 @@ from infer.report.compare.comparison import (
     READOUT,
     WINDOW,
     compare,
-    compare_reports,
     read_run,
     run_names,
 )
 from infer.report.compare.page import panels
 from infer.report.compare.table import as_markdown, as_text, table
+from infer.report.compare.write import compare_reports
 
 BASE = {"voc": 0.1, "cycle_voc": 0.0, "mae": 40.0, "final": 50.0, "parse_rate": 1.0, "stage_accuracy": 0.2}
 
