@@ -173,9 +173,7 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         task = arguments.task or (annotation.task if annotation else None)
         if not (arguments.model_path and arguments.video_path and task):
-            raise ValueError(
-                "no predictions: give --predictions, or --model_path, --video_path and --task to run a model"
-            )
+            raise ValueError("give --predictions, or --model_path, --video_path and --task to run a model first")
         from infer.predict import infer_progress_from_video
 
         video = arguments.video_path

@@ -1,6 +1,6 @@
-"""The report for people: one HTML file that opens offline, the same in Markdown, and a table for the terminal.
+"""The report for people: one HTML file that needs no network, the same in Markdown, and a table for the terminal.
 
-Knows `report.json` and the results behind it; decides nothing.
+Knows `report.json` and the results behind it; computes no figure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from dataset.video import VideoReader
 from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, format_figure
-from infer.report.evaluate import EpisodeResult
+from infer.report.evaluate import BASELINES, EpisodeResult
 from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
 from infer.report.summary import Report
 from infer.report.verdict import RULES
@@ -19,18 +19,26 @@ from infer.report.worst import WorstWindow, worst_windows
 
 GROUPS = (("successes", "held-out successes"), ("failures", "held-out failures"))
 WINDOW_HEIGHT = 84  # pixels of a picture of a worst window
-NONE_HELD_OUT = "no episode was held out: there is nothing to compare"
+NONE_HELD_OUT = "no episode was held out, so there is nothing to compare"
+
+
+def display_name(predictor: str) -> str:
+    """Return the name of a predictor for people; baselines have a shorter one in `report.json`."""
+    return BASELINES.get(predictor, predictor)
 
 
 def format_table(document: dict[str, Any]) -> str:
-    """Return the terminal table: metric by reader; successes first, then failures."""
-    readers = document["readers"]
+    """Return the terminal table: a column per predictor; successes first, then failures."""
+    predictors = document["readers"]
     rows: list[tuple[str, ...]] = []
     for key, title in GROUPS:
         block = document[key]
         if block["episodes"]:
-            rows.append((f"{title} ({block['episodes']})", *readers))
-            rows += [(f"  {name}", *(format_figure(block[reader][name], name) for reader in readers)) for name in MAIN]
+            rows.append((f"{title} ({block['episodes']})", *map(display_name, predictors)))
+            rows += [
+                (f"  {name}", *(format_figure(block[predictor][name], name) for predictor in predictors))
+                for name in MAIN
+            ]
     if not rows:
         return NONE_HELD_OUT
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -42,28 +50,26 @@ def format_table(document: dict[str, Any]) -> str:
 
 
 def format_verdict(document: dict[str, Any]) -> str:
-    """Return verdict, reasons with remedies, notes and notices, one a line."""
+    """Return verdict, findings with remedies, notes and notices, one per line."""
     verdict = document["verdict"]
     lines = [f"verdict: {verdict['outcome']}. {verdict['sentence']}"]
-    lines += [f"  {one['sentence']} {one['remedy']}" for one in verdict["findings"]]
+    lines += [f"  {finding['sentence']} {finding['remedy']}" for finding in verdict["findings"]]
     lines += [f"  note: {note}" for note in dict.fromkeys([*verdict["notes"], *document["notices"]])]
     return "\n".join(lines)
 
 
 def render_html(report: Report) -> str:
-    """Return one self-contained page: verdict, tables, plots over filmstrips, worst windows; opens offline."""
-    readers = report.document["readers"]
+    """Return the page: verdict, tables, plots over filmstrips, worst windows; one file that needs no network."""
     worst = worst_windows(report.results)
-    calibration = report.calibration
     return _environment(autoescape=True).get_template("report.html").render(
         **_shared(report),
-        readers=readers,
+        predictors=report.document["readers"],
         episodes=[
             _episode(result, number, worst, row)
             for number, (result, row) in enumerate(zip(report.results, report.document["episodes"], strict=True))
         ],
         worst=[_worst(window) for window in worst],
-        reliability=draw_reliability(calibration.bins, calibration.bins_calibrated, calibration.calibration),
+        reliability=draw_reliability(report.calibration.bins),
         axis=(AXIS_LEFT, AXIS_RIGHT),
     )  # fmt: skip
 
@@ -77,7 +83,9 @@ def _environment(autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("infer.report", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(shown=format_figure, bounds=_bounds, measured=_measured, cell=_cell)
+    environment.filters.update(
+        shown=format_figure, bounds=_bounds, measured=_measured, cell=_cell, display_name=display_name
+    )
     return environment
 
 
@@ -85,7 +93,7 @@ def _shared(report: Report) -> dict[str, Any]:
     return {
         "report": report.document,
         "groups": [(key, title) for key, title in GROUPS if report.document[key]["episodes"]],
-        "tables": (("", MAIN), ("More metrics", DETAIL), ("The reference's own variants", REFERENCE)),
+        "tables": (("", MAIN), ("More metrics", DETAIL), ("ProcVLM's variants", REFERENCE)),
         "columns": COLUMNS,
         "rules": RULES,
         "none_held_out": NONE_HELD_OUT,
@@ -93,11 +101,11 @@ def _shared(report: Report) -> dict[str, Any]:
 
 
 def _episode(result: EpisodeResult, number: int, worst: list[WorstWindow], row: dict[str, Any]) -> dict[str, Any]:
-    judged = list(result.predictions)[-1]
-    seconds = [one.timestamp_sec for one in result.predictions[judged]]
-    curves = {"label": result.labels, "clock": result.values["clock"]}
+    evaluated = list(result.predictions)[-1]
+    seconds = [prediction.timestamp_sec for prediction in result.predictions[evaluated]]
+    curves = {"label": result.labels, display_name("clock"): result.values["clock"]}
     curves |= {name: result.values[name] for name in result.predictions}
-    marked = [window.shown.timestamp_sec for window in worst if window.result is result]
+    marked = [window.prediction.timestamp_sec for window in worst if window.result is result]
     end = max(seconds[-1], seconds[0] + 1e-3)
     return {
         "row": row,
@@ -107,13 +115,13 @@ def _episode(result: EpisodeResult, number: int, worst: list[WorstWindow], row: 
 
 
 def _worst(window: WorstWindow) -> dict[str, Any]:
-    indices = window.shown.window_frame_indices
+    indices = window.prediction.window_frame_indices
     reader = VideoReader(window.result.demonstration.video)
     by_number = dict(zip(sorted(set(indices)), reader.frames(sorted(set(indices))), strict=True))
     return {
         "episode": window.result.demonstration.episode,
-        "seconds": window.shown.timestamp_sec,
-        "frame": window.shown.frame_index,
+        "seconds": window.prediction.timestamp_sec,
+        "frame": window.prediction.frame_index,
         "label": window.label,
         "error": window.error,
         "answers": window.answers,
@@ -123,12 +131,12 @@ def _worst(window: WorstWindow) -> dict[str, Any]:
 
 
 def _bounds(interval: list[float] | None, name: str) -> str:
-    """Return an interval as it is printed, "" where there is none."""
+    """Return an interval as text, "" where there is none."""
     return "" if interval is None else f"{format_figure(interval[0], name)} to {format_figure(interval[1], name)}"
 
 
 def _measured(value: float | None, unit: str) -> str:
-    """Return a shortcut's figure with its unit."""
+    """Return the figure of a shortcut test with its unit."""
     if value is None:
         return "not measured"
     return f"{value:.2f}" if not unit else f"{value:.1f} {unit}"

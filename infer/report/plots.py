@@ -1,6 +1,6 @@
-"""Pictures of the report: curves as SVG that takes the page's colours, filmstrips and windows as JPEG.
+"""Pictures of the report: curves as SVG in the colours of the page, filmstrips and windows as JPEG.
 
-Knows matplotlib and pixels; decides nothing about what is shown.
+Knows matplotlib and pixels; does not know how figures are made.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dataset.video import VideoReader
-from infer.metrics.calibration import IsotonicCalibration, ReliabilityBin
+from infer.metrics.calibration import ReliabilityBin
 
-# Drawn in these colours and replaced by variables of the page, so that one drawing serves light and dark.
+# Drawn in these colours, which are replaced by variables of the page: one drawing for light and dark.
 THEME = {
     "#010203": "var(--ink)", "#010204": "var(--soft)", "#010205": "var(--line)", "#010206": "var(--label)",
-    "#010207": "var(--base)", "#010208": "var(--adapter)", "#010209": "var(--clock)",
+    "#010207": "var(--base)", "#010208": "var(--adapter)", "#010209": "var(--time)",
 }  # fmt: skip
-INK, SOFT, LINE, LABEL, BASE, ADAPTER, CLOCK = THEME
-_COLOURS = {"label": LABEL, "base": BASE, "adapter": ADAPTER, "clock": CLOCK}
+INK, SOFT, LINE, LABEL, BASE, ADAPTER, TIME = THEME
+_COLOURS = {"label": LABEL, "base": BASE, "adapter": ADAPTER, "time baseline": TIME}
 PLOT_SIZE = (9.0, 2.6)  # inches
 AXIS_LEFT, AXIS_RIGHT = 0.06, 0.995  # of the drawing's width; the filmstrip is aligned with them
 FILMSTRIP_FRAMES = 10
@@ -44,18 +44,18 @@ STYLE: Any = {
 def draw_episode(
     seconds: Sequence[float], curves: dict[str, np.ndarray], markers: Sequence[float] = (), name: str = "episode"
 ) -> str:
-    """Draw label, models and clock over time; gaps stay gaps.
+    """Draw label, models and time baseline over time; nan makes a gap.
 
     Args:
-        seconds: Time of every judged frame, rising.
-        curves: Percent by name: "label", "base", "adapter", "clock"; nan for none.
+        seconds: Time of every sampled frame, rising.
+        curves: Percent by name: "label", "base", "adapter", "time baseline"; nan for none.
         markers: Times to mark, such as those of the worst windows.
         name: Distinct for every drawing of a page.
     """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
         styles: dict[str, dict[str, Any]] = {
-            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "clock": {"linewidth": 1.4, "linestyle": ":"},
+            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "time baseline": {"linewidth": 1.4, "linestyle": ":"},
             "base": {"linewidth": 1.2}, "adapter": {"linewidth": 2.0},
         }  # fmt: skip
         for curve, values in curves.items():
@@ -69,25 +69,16 @@ def draw_episode(
         return themed_svg(figure, name)
 
 
-def draw_reliability(
-    before: Sequence[ReliabilityBin],
-    after: Sequence[ReliabilityBin],
-    calibration: IsotonicCalibration | None,
-    name: str = "reliability",
-) -> str:
-    """Draw the mean label over the mean expected value per bin, before and after calibration, and the fitted map."""
+def draw_reliability(bins: Sequence[ReliabilityBin], name: str = "reliability") -> str:
+    """Draw the mean label over the mean expected value of every bin; the area of a dot is its share of the windows."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(4.4, 3.4))
         axis.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle=":", label="perfect")
-        for bins, colour, label in ((before, BASE, "as read"), (after, ADAPTER, "calibrated")):
-            if bins:
-                total = sum(one.count for one in bins)
-                said, meant = [one.mean_prediction for one in bins], [one.mean_label for one in bins]
-                axis.plot(said, meant, color=colour, linewidth=1.4, label=label)
-                axis.scatter(said, meant, s=[12 + 160 * one.count / total for one in bins], color=colour, linewidths=0)
-        if calibration is not None:
-            corners = np.array(calibration.corners)
-            axis.plot(corners[:, 0], corners[:, 1], color=SOFT, linewidth=1, label="map, from training")
+        if bins:
+            total = sum(b.count for b in bins)
+            x, y = [b.mean_prediction for b in bins], [b.mean_label for b in bins]
+            axis.plot(x, y, color=ADAPTER, linewidth=1.4, label="expected value")
+            axis.scatter(x, y, s=[12 + 160 * b.count / total for b in bins], color=ADAPTER, linewidths=0)
         axis.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="expected value (%)", ylabel="mean label (%)")
         axis.legend(loc="upper left", frameon=False, fontsize=8)
         figure.subplots_adjust(left=0.13, right=0.98, top=0.97, bottom=0.14)
@@ -95,7 +86,7 @@ def draw_reliability(
 
 
 def filmstrip(reader: VideoReader, start_sec: float, end_sec: float, count: int = FILMSTRIP_FRAMES) -> str:
-    """Put frames side by side, each from the middle of its share of the time, so that they fit under a time axis.
+    """Draw frames side by side, each from the middle of its share of the time, to fit under a time axis.
 
     Returns:
         A data URL.
@@ -106,7 +97,7 @@ def filmstrip(reader: VideoReader, start_sec: float, end_sec: float, count: int 
 
 
 def strip(frames: Sequence[np.ndarray] | np.ndarray, height: int | None = None) -> str:
-    """Put RGB uint8 frames side by side as thumbnails; returns a data URL.
+    """Draw RGB uint8 frames side by side as thumbnails; returns a data URL.
 
     Args:
         frames: Pictures of one size, shape (H, W, 3).
@@ -124,7 +115,7 @@ def strip(frames: Sequence[np.ndarray] | np.ndarray, height: int | None = None) 
 
 
 def themed_svg(figure: Figure, name: str) -> str:
-    """Return a drawing as an <svg> element for the inside of a page: no addresses, own ids, the page's colours."""
+    """Return a drawing as an <svg> element of a page: no addresses, ids of its own, the colours of the page."""
     buffer = io.StringIO()
     metadata: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)

@@ -1,4 +1,4 @@
-"""The report as one JSON document: figures per reader with intervals, verdict, shortcuts, calibration, cost.
+"""The report as one JSON document: figures per predictor with intervals, verdict, shortcut tests, calibration, cost.
 
 Knows the results of an evaluation and the names of the keys; does not know files or pages.
 """
@@ -15,41 +15,37 @@ import numpy as np
 from dataset.labels import SUCCESS_THRESHOLD
 from infer.metrics import success
 from infer.metrics.block import COLUMNS, mean_block, rounded
-from infer.metrics.calibration import IsotonicCalibration, ReliabilityBin, ece, fit_isotonic, reliability_bins
+from infer.metrics.calibration import ReliabilityBin, ece, reliability_bins
 from infer.metrics.intervals import bootstrap_interval
-from infer.report.evaluate import CONSTANT, RIVALS, EpisodeResult, TrainingReading
-from infer.report.shortcuts import ShortcutResult, judge_shortcuts
-from infer.report.verdict import Verdict, gather_evidence, judge
+from infer.report.evaluate import BASELINES, CONSTANT, EpisodeResult, TrainingPredictions
+from infer.report.shortcuts import ShortcutResult, score_shortcuts
+from infer.report.verdict import Verdict, decide, gather_evidence
 
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the expected values of held-out episodes are from their labels, before and after the map.
+    """How far the expected values of held-out episodes are from their labels.
 
     Args:
-        ece, ece_calibrated: Points; None where undefined.
-        bins, bins_calibrated: The reliability plot.
-        calibration: The map, fitted on the training demonstrations; None where they were not read, or say one value.
-        windows: Windows that took part.
+        ece: Expected calibration error, points; None where undefined.
+        bins: The reliability plot.
+        windows: Number of windows.
     """
 
     ece: float | None
-    ece_calibrated: float | None
     bins: list[ReliabilityBin]
-    bins_calibrated: list[ReliabilityBin]
-    calibration: IsotonicCalibration | None
     windows: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the pages show.
+    """The content of the pages.
 
     Args:
         results: The episodes, successes first.
-        shortcuts: The tests' results; empty where they were left out.
+        shortcuts: Results of the shortcut tests; empty where they were left out.
         verdict: The verdict.
         calibration: See `Calibration`.
         document: `report.json`.
@@ -64,33 +60,33 @@ class Report:
 
 def summarise(
     results: Sequence[EpisodeResult],
-    training: TrainingReading | None,
+    training: TrainingPredictions | None,
     notices: Sequence[str],
     train: dict[str, Any],
     provenance: dict[str, Any],
     cost: dict[str, Any],
     seconds_total: float,
 ) -> Report:
-    """Put the report together; episodes that were trained on are shown, but are in no mean.
+    """Build the report; episodes that were trained on are shown, but are in no mean.
 
     Args:
         results: The episodes.
-        training: The training demonstrations as the judged model reads them; None where they were not found.
-        notices: What a reader of the report must know first.
+        training: Predictions on the training demonstrations; None where these were not found.
+        notices: Warnings at the top of the report.
         train: `train_summary.json`; empty for a base.
-        provenance, cost: As they shall appear.
-        seconds_total: Training and evaluation.
+        provenance, cost: Sections of the document.
+        seconds_total: Of training and evaluation.
     """
-    shortcuts = judge_all_shortcuts(results)
-    verdict = judge(gather_evidence(results, shortcuts))
-    calibration = calibrate(results, training)
-    readers = (*results[0].predictions, *RIVALS)
+    shortcuts = score_all_shortcuts(results)
+    verdict = decide(gather_evidence(results, shortcuts))
+    calibration = measure_calibration(results)
+    predictors = (*results[0].predictions, *BASELINES)
     held_out = [result for result in results if result.held_out]
     outcomes = {"successes": True, "failures": False}
     document = {
         "format": FORMAT,
         "task": results[0].demonstration.annotation.task,
-        "readers": list(readers),
+        "readers": list(predictors),
         "judged": list(results[0].predictions)[-1],
         "verdict": {
             "outcome": verdict.outcome,
@@ -99,29 +95,29 @@ def summarise(
             "notes": list(verdict.notes),
         },
         "notices": list(notices),
-        **_means(held_out, readers),
+        **_means(held_out, predictors),
         **{
             key: {
                 "episodes": sum(r.demonstration.annotation.success is outcome for r in held_out),
-                **_means([r for r in held_out if r.demonstration.annotation.success is outcome], readers),
+                **_means([r for r in held_out if r.demonstration.annotation.success is outcome], predictors),
             }
             for key, outcome in outcomes.items()
         },
-        "success": summarise_success(held_out, readers, training),
+        "success": summarise_success(held_out, predictors, training),
         "shortcuts": [
             {
-                **{key: getattr(one.shortcut, key) for key in ("name", "title", "good", "rule")},
-                "measured": _round(one.measured),
-                "unit": one.unit,
-                "passed": one.passed,
-                "spread": _round(one.spread),
-                "windows": one.windows,
-                "clock": _round(one.clock),
-                "constant": _round(one.constant),
+                **{key: getattr(result.shortcut, key) for key in ("name", "title", "good", "rule")},
+                "measured": _round(result.measured),
+                "unit": result.unit,
+                "passed": result.passed,
+                "spread": _round(result.spread),
+                "windows": result.windows,
+                "clock": _round(result.time_baseline),
+                "constant": _round(result.constant_baseline),
             }
-            for one in shortcuts
+            for result in shortcuts
         ],
-        "calibration": _calibration_document(calibration, training),
+        "calibration": {**asdict(calibration), "ece": _round(calibration.ece)},
         "cost": cost,
         "provenance": provenance,
         "episodes": [
@@ -132,7 +128,7 @@ def summarise(
                 "held_out": result.held_out,
                 "frames": len(result.frames),
                 "final_label": None if np.isnan(result.labels[-1]) else round(float(result.labels[-1]), 2),
-                **{name: rounded(result.metrics[name]) for name in readers},
+                **{name: rounded(result.metrics[name]) for name in predictors},
             }
             for result in results
         ],
@@ -142,18 +138,18 @@ def summarise(
     return Report(results, shortcuts, verdict, calibration, document)
 
 
-def judge_all_shortcuts(results: Sequence[EpisodeResult]) -> list[ShortcutResult]:
-    """Return the shortcut tests' results over all episodes; empty where they were left out."""
-    readings = [result.shortcuts for result in results if result.shortcuts is not None]
-    if not readings:
+def score_all_shortcuts(results: Sequence[EpisodeResult]) -> list[ShortcutResult]:
+    """Return the results of the shortcut tests over all episodes; empty where they were left out."""
+    answers = [result.shortcuts for result in results if result.shortcuts is not None]
+    if not answers:
         return []
-    judged = list(results[0].predictions)[-1]
-    backward = [result.backward[judged] for result in results if result.demonstration.annotation.success]
-    return judge_shortcuts(readings, backward, CONSTANT)
+    evaluated = list(results[0].predictions)[-1]
+    backward = [result.backward[evaluated] for result in results if result.demonstration.annotation.success]
+    return score_shortcuts(answers, backward, CONSTANT)
 
 
-def calibrate(results: Sequence[EpisodeResult], training: TrainingReading | None) -> Calibration:
-    """Compare expected values with labels on held-out episodes, as read and through the map of the training frames."""
+def measure_calibration(results: Sequence[EpisodeResult]) -> Calibration:
+    """Compare expected values with labels on the held-out episodes."""
     labels, expected = [np.empty(0)], [np.empty(0)]
     for result in results:
         if result.held_out:
@@ -161,32 +157,27 @@ def calibrate(results: Sequence[EpisodeResult], training: TrainingReading | None
             by_frame = dict(zip(result.frames, result.labels, strict=True))
             labels.append(np.array([by_frame[frame] for frame in frames]))
             expected.append(values)
-    joined, said = np.concatenate(labels), np.concatenate(expected)
-    fitted = fit_isotonic(training.labels, training.expected) if training is not None else None
-    mended = fitted(said) if fitted is not None else None
+    all_labels, all_expected = np.concatenate(labels), np.concatenate(expected)
     return Calibration(
-        ece(joined, said),
-        None if mended is None else ece(joined, mended),
-        reliability_bins(joined, said),
-        [] if mended is None else reliability_bins(joined, mended),
-        fitted,
-        int((np.isfinite(joined) & np.isfinite(said)).sum()),
+        ece(all_labels, all_expected),
+        reliability_bins(all_labels, all_expected),
+        int((np.isfinite(all_labels) & np.isfinite(all_expected)).sum()),
     )
 
 
 def summarise_success(
-    held_out: Sequence[EpisodeResult], readers: Sequence[str], training: TrainingReading | None
+    held_out: Sequence[EpisodeResult], predictors: Sequence[str], training: TrainingPredictions | None
 ) -> dict[str, Any]:
-    """Return how well the last value of an episode tells its outcome, at the usual threshold and at the best one.
+    """Return how well the final value of an episode predicts its outcome, at two thresholds.
 
-    The best threshold is that of the training demonstrations' frames; null where they were not read.
+    The second threshold is the best one on the frames of the training demonstrations; null where these were not found.
     """
     best = None
     if training is not None:
         best = success.best_threshold(success.finished(training.labels), training.values)
     outcomes = [result.demonstration.annotation.success for result in held_out]
     document: dict[str, Any] = {"threshold": SUCCESS_THRESHOLD, "best_on_training": _round(best)}
-    for name in readers:
+    for name in predictors:
         ends = [np.nan if end is None else end for end in (result.metrics[name]["final"] for result in held_out)]
         document[name] = {
             "auroc": _round(success.auroc(outcomes, ends)),
@@ -198,9 +189,9 @@ def summarise_success(
     return document
 
 
-def _means(results: Sequence[EpisodeResult], readers: Sequence[str]) -> dict[str, Any]:
-    """Return the mean block of every reader, and under "intervals" the bounds of each mean."""
-    blocks = {name: [result.metrics[name] for result in results] for name in readers}
+def _means(results: Sequence[EpisodeResult], predictors: Sequence[str]) -> dict[str, Any]:
+    """Return the mean block of every predictor, and under "intervals" the bounds of each mean."""
+    blocks = {name: [result.metrics[name] for result in results] for name in predictors}
     intervals = {
         name: {
             metric: None if bounds is None else [round(bound, 4) for bound in bounds]
@@ -210,24 +201,6 @@ def _means(results: Sequence[EpisodeResult], readers: Sequence[str]) -> dict[str
         for name, rows in blocks.items()
     }
     return {**{name: mean_block(rows) for name, rows in blocks.items()}, "intervals": intervals}
-
-
-def _calibration_document(calibration: Calibration, training: TrainingReading | None) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "windows": calibration.windows,
-        "ece": _round(calibration.ece),
-        "ece_calibrated": _round(calibration.ece_calibrated),
-        "bins": [asdict(one) for one in calibration.bins],
-        "bins_calibrated": [asdict(one) for one in calibration.bins_calibrated],
-        "map": [] if calibration.calibration is None else [list(point) for point in calibration.calibration.corners],
-    }
-    if calibration.calibration is None:
-        document["missing"] = (
-            "no training demonstration was read, so no calibration is fitted"
-            if training is None
-            else "the training demonstration is read as one and the same value, so there is nothing to map"
-        )
-    return document
 
 
 def _round(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The worst windows: where the judged model errs most, one per place, so that a person can look at them.
+"""The worst windows: where the error of the evaluated model is largest, for a person to look at.
 
 Knows labels and predictions of episodes; does not know pictures.
 """
@@ -15,17 +15,17 @@ from infer.report.evaluate import EpisodeResult
 
 WORST_WINDOWS = 6
 PER_EPISODE = 2
-LEAST_DISTANCE_SEC = 1.0  # between two windows of one episode: neighbours show the same mistake
+LEAST_DISTANCE_SEC = 1.0  # between two windows of one episode: neighbours have the same error
 
 
 @dataclass(frozen=True)
 class WorstWindow:
-    """One window and what was said about it.
+    """One window and its predictions.
 
     Args:
         result: Its episode.
         label: Percent.
-        error: Prediction less label, points; of the judged model.
+        error: Prediction of the evaluated model minus label, points.
         answers: Per model its prediction.
     """
 
@@ -35,24 +35,24 @@ class WorstWindow:
     answers: dict[str, Prediction]
 
     @property
-    def shown(self) -> Prediction:
-        """The judged model's prediction."""
+    def prediction(self) -> Prediction:
+        """The prediction of the evaluated model."""
         return list(self.answers.values())[-1]
 
 
 def worst_windows(results: Sequence[EpisodeResult], count: int = WORST_WINDOWS) -> list[WorstWindow]:
-    """Return the windows with the largest error, at most `PER_EPISODE` of an episode, the largest first."""
-    found: list[WorstWindow] = []
+    """Return the windows with the largest error, at most `PER_EPISODE` per episode, the largest first."""
+    windows: list[WorstWindow] = []
     for result in results:
-        judged = list(result.predictions)[-1]
-        errors = result.values[judged] - result.labels
+        evaluated = list(result.predictions)[-1]
+        errors = result.values[evaluated] - result.labels
         kept: list[float] = []
         for place in np.argsort(-np.abs(np.nan_to_num(errors, nan=0.0)), kind="stable"):
-            time = result.predictions[judged][place].timestamp_sec
+            time = result.predictions[evaluated][place].timestamp_sec
             if len(kept) == PER_EPISODE or not abs(errors[place]) > 0:
                 break
             if all(abs(time - other) >= LEAST_DISTANCE_SEC for other in kept):
                 kept.append(time)
                 answers = {name: row[place] for name, row in result.predictions.items()}
-                found.append(WorstWindow(result, float(result.labels[place]), float(errors[place]), answers))
-    return sorted(found, key=lambda window: -abs(window.error))[:count]
+                windows.append(WorstWindow(result, float(result.labels[place]), float(errors[place]), answers))
+    return sorted(windows, key=lambda window: -abs(window.error))[:count]

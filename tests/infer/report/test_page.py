@@ -77,10 +77,10 @@ def test_every_part_is_there(html, report):
     assert html.count("<svg") == len(report.results) + 1  # a plot each, and the reliability plot
     assert html.count('alt="Frames of') == len(report.results)
     assert html.count('class="card window"') == 4  # the videos are shorter than two seconds: one place each
-    for colour in ("--label", "--base", "--adapter", "--clock"):
+    for colour in ("--label", "--base", "--adapter", "--time"):
         assert html.count(f"stroke: var({colour})") >= len(report.results)
     assert "#0102" not in html  # the colours that stand for the page's own
-    assert "no calibration is fitted" in html
+    assert "points on 16 held-out windows" in html
 
 
 def test_hostile_text_is_shown_literally(report):
@@ -91,7 +91,14 @@ def test_hostile_text_is_shown_literally(report):
 def test_table_shows_a_dash_for_the_undefined(video):
     results = [make_result(video, {"base": [50.0] * 4, "adapter": [0, NAN, 70, 100]}, shortcuts=make_reading())]
     lines = format_table(make_report_of(results).document).splitlines()
-    assert lines[0].split() == ["held-out", "successes", "(1)", "base", "adapter", "clock", "constant"]
+    assert lines[0].split() == [
+        "held-out",
+        "successes",
+        "(1)",
+        "base",
+        "adapter",
+        *"time baseline constant baseline".split(),
+    ]
     assert lines[1].split() == ["voc", "-", "1.00", "1.00", "-"]
     assert len({len(line) for line in lines}) == 1
 
@@ -99,7 +106,7 @@ def test_table_shows_a_dash_for_the_undefined(video):
 def test_the_terminal_names_verdict_and_remedy(video):
     results = [make_result(video, {"base": [9.0] * 4, "adapter": [0, 40, 70, 100]}, shortcuts=make_reading())]
     lines = format_verdict(make_report_of(results, ("look here",)).document).splitlines()
-    assert lines[0].startswith("verdict: need more demos. The data cannot say")
+    assert lines[0].startswith("verdict: need more demos. Held-out successes: 1. A verdict needs 3.")
     assert "Annotate more successful episodes (2)" in lines[1] and lines[-1] == "  note: look here"
 
 
@@ -116,7 +123,7 @@ def test_markdown_holds_the_same_figures(report):
 def test_without_shortcut_tests_the_page_says_so(video):
     results = [make_result(video, {"base": [9.0] * 4, "adapter": [0, 40, 70, 100]})]
     report = make_report_of(results)
-    assert "Left out" in render_html(report) and "## Shortcut tests" not in render_markdown(report)
+    assert "Not run" in render_html(report) and "## Shortcut tests" not in render_markdown(report)
 
 
 def test_nothing_held_out_is_said(video):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from report_material import COST, NAN, PROVENANCE, TRAIN, good_results, make_reading, make_report_of, make_result
 
-from infer.report.evaluate import TrainingReading
-from infer.report.summary import calibrate, summarise
+from infer.report.evaluate import TrainingPredictions
+from infer.report.summary import measure_calibration, summarise
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_outcomes_are_apart_and_the_undefined_is_null(results):
     json.dumps(report, allow_nan=False)
 
 
-def test_rivals_stand_beside_the_models(results):
+def test_baselines_are_columns_like_the_models(results):
     report = make_report_of(results).document
     assert report["readers"] == ["base", "adapter", "clock", "constant"]
     assert report["successes"]["clock"]["cycle_voc"] == pytest.approx(0.0, abs=0.02)
@@ -46,7 +46,7 @@ def test_intervals_are_over_episodes(video, results):
     assert low < document["adapter"]["final"] == 87.5 < high
 
 
-def test_the_last_value_against_the_outcome(video):
+def test_the_final_value_against_the_outcome(video):
     report = make_report_of(good_results(video)).document["success"]
     assert report["threshold"] == 95.0 and report["best_on_training"] is None
     assert (
@@ -55,26 +55,24 @@ def test_the_last_value_against_the_outcome(video):
     assert report["base"]["auroc"] == 0.5 and report["adapter"]["accuracy_at_best"] is None
 
 
-def test_threshold_and_calibration_come_from_the_training_frames(results):
-    training = TrainingReading(np.array([0.0, 50.0, 100.0]), np.array([0.0, 40.0, 80.0]), np.array([0.0, 40.0, 80.0]))
+def test_the_second_threshold_comes_from_the_training_frames(results):
+    training = TrainingPredictions(np.array([0.0, 50.0, 100.0]), np.array([0.0, 40.0, 80.0]))
     document = summarise(results, training, [], TRAIN, PROVENANCE, COST, 1.0).document
     assert document["success"]["best_on_training"] == 60.0
     assert document["success"]["adapter"]["accuracy_at_best"] == 1.0
-    assert document["calibration"]["map"] == [[0.0, 0.0], [40.0, 50.0], [80.0, 100.0]]
-    assert document["calibration"]["windows"] == 7 and "missing" not in document["calibration"]
 
 
 def test_calibration_by_hand(video):
     result = make_result(video, {"base": [9.0] * 4, "adapter": [0, 20, 40, 50]})
-    result = replace(result, labels=np.array([0.0, 40.0, 80.0, 100.0]))  # said twice as much is meant
-    training = TrainingReading(np.array([0.0, 100.0]), np.array([0.0, 50.0]), np.array([0.0, 50.0]))
-    found = calibrate([result], training)
-    assert found.ece == pytest.approx((0 + 20 + 40 + 50) / 4) and found.ece_calibrated == pytest.approx(0.0)
-    without = calibrate([result], None)
-    assert without.ece_calibrated is None and without.bins_calibrated == [] and without.windows == 4
+    result = replace(result, labels=np.array([0.0, 40.0, 80.0, 100.0]))  # half of every label is predicted
+    calibration = measure_calibration([result])
+    assert calibration.ece == pytest.approx((0 + 20 + 40 + 50) / 4) and calibration.windows == 4
+    assert [(b.mean_prediction, b.mean_label) for b in calibration.bins] == [(0, 0), (20, 40), (40, 80), (50, 100)]
+    document = make_report_of([result]).document["calibration"]
+    assert document.keys() == {"ece", "bins", "windows"} and document["ece"] == 27.5
 
 
-def test_episodes_that_were_trained_on_calibrate_nothing(video):
+def test_episodes_that_were_trained_on_are_not_in_the_calibration(video):
     result = make_result(video, {"base": [9.0] * 4, "adapter": [0, 20, 40, 50]}, held_out=False)
-    found = calibrate([result], None)
-    assert found.windows == 0 and found.ece is None and found.bins == []
+    calibration = measure_calibration([result])
+    assert calibration.windows == 0 and calibration.ece is None and calibration.bins == []
