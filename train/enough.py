@@ -29,6 +29,7 @@ from dataset.sample_file import write_samples
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader
 from infer.metrics.stages import answered_stages, labelled_stages
+from infer.model.adapter_folder import SAMPLES
 from infer.records import make_records, read_records, write_records
 from train.recipe import EvaluationSection, Recipe, read_recipe
 from train.rehearsal.disagreement import Stretch, find_disagreements
@@ -107,7 +108,7 @@ def learn_and_read(
         The bare base model, for the next fold.
     """
     from infer.model.encoded_video import EncodedVideo
-    from infer.predict import predict_video
+    from infer.playback import advance, predict_video
     from train.adapter_writer import bare_base
     from train.configs import build_configs
     from train.lora import load_base, train_lora
@@ -116,7 +117,7 @@ def learn_and_read(
     kept = without_fold(samples, parts, number)
     if not kept:
         raise ValueError(f"no sample is left when part {number + 1} of every stage is held out; use fewer --folds")
-    write_samples(folder / "samples.jsonl", kept, recipe.data.window, [demonstration])
+    write_samples(folder / SAMPLES, kept, recipe.data.window, [demonstration])
     fold = fold_recipe(recipe, folder)
     base = base or load_base(fold, build_configs(fold, folder / "adapter")[1])
     adapter = train_lora(fold, resume=True, base=base)
@@ -129,7 +130,7 @@ def learn_and_read(
             video = as_recorded
             if copy.change is not None:
                 video = EncodedVideo(model, ChangedVideo(recording, copy.change))
-            predictions = list(predict_video(model, video, task, copy.window(window), frames, progress_bar=bar))
+            predictions = list(advance(bar, predict_video(model, video, task, copy.window(window), frames)))
             write_records(_readings_path(folder, copy.name), make_records(demonstration.video, task, predictions))
     return bare_base(model)
 
@@ -138,7 +139,7 @@ def fold_recipe(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe of one fold: its samples and its folder, without evaluation and without outside logs."""
     return replace(
         recipe,
-        data=replace(recipe.data, annotations=(), samples=str(folder / "samples.jsonl")),
+        data=replace(recipe.data, annotations=(), samples=str(folder / SAMPLES)),
         evaluation=EvaluationSection(),
         sft={**recipe.sft, "output_dir": str(folder / "adapter"), "report_to": "none"},
     )
