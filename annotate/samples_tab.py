@@ -1,4 +1,4 @@
-"""The tab "Samples": check a finished annotation, show what a recipe trains on, and the command that trains.
+"""The tab "Check and samples": check a finished annotation, show what a recipe trains on, and the command that trains.
 
 Knows the store, recipes, the check and samples; does not know the page's elements. Writes no file.
 """
@@ -53,7 +53,7 @@ class SamplePreview:
     """What a recipe trains on.
 
     Args:
-        findings: What is missing, wrong or doubtful in this episode.
+        findings: What is missing or wrong in this episode.
         summary: One sentence about the samples; "" when there are none.
         command: The command that trains on these samples.
         counts: Number of samples of every kind, over all episodes that the command names.
@@ -78,7 +78,7 @@ def default_recipe(recipes: list[str]) -> str:
 
 
 def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "this") -> SamplePreview:
-    """Check one episode on disk and make the samples that training would make from the same command.
+    """Check one episode on disk and make the samples that the training command makes.
 
     Args:
         store: The queue.

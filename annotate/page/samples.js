@@ -57,9 +57,10 @@ export async function showSamples() {
   drawTimeline();
   const count = (level) => reply.findings.filter((finding) => finding.level === level).length;
   const stopping = count("missing") + count("error");
+  const warnings = count("warning") ? ` ${plural(count("warning"), "warning")}.` : "";
   $("samples-summary").textContent = stopping
     ? `no samples yet: ${plural(stopping, "thing")} to correct first`
-    : `${reply.summary} ${plural(count("warning"), "warning")}.`;
+    : reply.summary + warnings;
   $("samples-findings").append(...reply.findings.map(makeFinding));
   if (reply.command) $("command").append(...makeCommand(reply.command));
   $("sample-kinds").append(...Object.entries(reply.counts).map(makeKind));

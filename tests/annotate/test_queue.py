@@ -45,8 +45,8 @@ def test_cameras_are_found_by_name(folder, video):
         shutil.copy(video, front / name)
     episode = next(iter(find_episodes([folder], cameras={"front": front}).values()))
     assert episode.cameras == (("main", folder / "a.mp4"), ("front", front / "a.mp4"))
-    one = find_episodes([folder / "a.mp4"], cameras={"front": front / "b.mp4"})
-    assert next(iter(one.values())).cameras[1] == ("front", front / "b.mp4")
+    episodes = find_episodes([folder / "a.mp4"], cameras={"front": front / "b.mp4"})
+    assert next(iter(episodes.values())).cameras[1] == ("front", front / "b.mp4")
     (front / "b.mp4").unlink()
     with pytest.raises(ValueError, match=r"camera front: .* holds no video\(s\) of the name b"):
         find_episodes([folder], cameras={"front": front})
