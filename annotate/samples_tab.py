@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from annotate.queue import Episode
 from annotate.store import Store
 from dataset.demonstration import Demonstration, read_demonstration
 from dataset.preview import choose_samples
-from dataset.recipe import read_data_section
+from dataset.recipe import load_document, read_data_section
 from dataset.sample_file import VqaSample
 from dataset.samples import build_sample_set
 
@@ -105,10 +106,9 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
     samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)
     own = [sample for sample in samples if sample.video in demonstrations[key].views.values()]
     cameras = _cameras(store.episode(key), demonstrations[key])
-    count = len(episodes)
     return SamplePreview(
         findings=tuple(findings),
-        summary=f"{recipe} trains on {len(samples)} samples of {count} episode{'' if count == 1 else 's'}.",
+        summary=_summary(recipe, len(samples), len(episodes)),
         command=training_command([episode.annotation for episode in episodes], recipe),
         counts=dict(Counter(sample.direction for sample in samples)),
         samples=tuple(_shown(sample, cameras) for sample in choose_samples(own)),
@@ -129,6 +129,15 @@ def shown_path(path: Path) -> str:
     """Return a path relative to the working directory when it is inside, else absolute."""
     absolute, here = path.absolute(), Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
+def _summary(recipe: str, num_samples: int, num_episodes: int) -> str:
+    sentence = f"{recipe} trains on {num_samples} samples of {num_episodes} episode{'' if num_episodes == 1 else 's'}"
+    evaluation = load_document(recipe).get("evaluation")
+    share = evaluation.get("held_out_share") if isinstance(evaluation, Mapping) else None
+    if not share:
+        return f"{sentence}."
+    return f"{sentence}, less those of the frames that evaluation.held_out_share={share} holds out of every stage."
 
 
 def _cameras(episode: Episode, demonstration: Demonstration) -> dict[str, int]:

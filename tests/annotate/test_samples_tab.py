@@ -75,6 +75,15 @@ def test_all_labelled_episodes_give_each_other_wrong_tasks(video, tmp_path, monk
         preview_samples(store, key, recipe)
 
 
+def test_held_out_frames_are_named(store, key, tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    recipe = tmp_path / "recipes" / "mine.yaml"
+    recipe.write_text("data: {window: {size: 4, stride: 2}}\nevaluation: {held_out_share: 0.1}\n")
+    monkeypatch.chdir(tmp_path)
+    summary = preview_samples(store, key, "recipes/mine.yaml").summary
+    assert "less those of the frames that evaluation.held_out_share=0.1 holds out" in summary
+
+
 def test_recipes_are_those_of_the_working_directory(store, key, tmp_path, monkeypatch):
     assert find_recipes() == sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").glob("*.yaml"))
     assert default_recipe(find_recipes()) == "recipes/oneshot.yaml"
