@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
-from dataset.sample_file import meta_path
 from dataset.video import has_fingerprint
 from infer.model.errors import ModelError
 
@@ -96,12 +95,6 @@ def find_training_demonstrations(
 
 
 def _recorded_annotations(adapter: str | Path) -> list[str]:
-    """Return the annotation paths that the recipe, or the samples that it names, hold."""
+    """Return the annotation paths that the recipe holds."""
     data = read_recipe_document(adapter).get("data") or {}
-    paths = list(data.get("annotations") or [])
-    if data.get("samples"):
-        meta = meta_path(data["samples"])
-        if meta.exists():
-            document = json.loads(meta.read_text(encoding="utf-8"))
-            paths += [row["annotation"] for row in document.get("demonstrations", [])]
-    return paths
+    return list(data.get("annotations") or [])

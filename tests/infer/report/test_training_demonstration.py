@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from material import make_annotation, write_video
 
@@ -52,13 +50,6 @@ def test_an_episode_is_recognised_by_content_not_by_name(source, annotation_path
 
 def test_found_where_the_recipe_says(source, annotation_path, tmp_path):
     folder = adapter(tmp_path, f"data: {{annotations: [{annotation_path}]}}")
-    (found,), missing = find_training_demonstrations(folder, [source])
-    assert found.path == str(annotation_path) and missing is None
-
-
-def test_found_through_the_samples(source, annotation_path, tmp_path):
-    (tmp_path / "s.meta.json").write_text(json.dumps({"demonstrations": [{"annotation": str(annotation_path)}]}))
-    folder = adapter(tmp_path, f"data: {{annotations: [], samples: {tmp_path / 's.jsonl'}}}")
     (found,), missing = find_training_demonstrations(folder, [source])
     assert found.path == str(annotation_path) and missing is None
 
