@@ -99,10 +99,18 @@ enough: setup  ## is one demonstration enough, and what to annotate next: ANNOTA
 	$(call need,ANNOTATION,ANNOTATION=my.json)
 	$(strip $(PY) -m train.enough "$(ANNOTATION)" --config $(RECIPE) --output "$(or $(OUTPUT),runs/enough)" $(SET))
 
-lint: setup  ## check style and types
+lint: setup  ## check style and types, and the page's scripts where node is installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	@if command -v npm >/dev/null; then \
+	  [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; \
+	  node_modules/.bin/biome check --error-on-warnings; \
+	elif [ -n "$$ONETAKE_REQUIRE_BROWSER" ]; then \
+	  echo "error: npm is not installed, so annotate/page/*.js cannot be checked; install node 20 and npm" >&2; exit 1; \
+	else \
+	  echo "skipped: annotate/page/*.js was not checked, because npm is not installed (install node 20 and npm)"; \
+	fi
 
 clean:  ## remove what runs made (runs/, wandb/); the environment stays
 	rm -rf runs wandb

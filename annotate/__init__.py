@@ -1,10 +1,10 @@
 """The labelling page: video in, annotation out. Gradio is imported when the page is built."""
 
-from annotate.marking import Draft
+from annotate.marking import Marking
 from annotate.queue import Episode
 from annotate.store import ConflictError, ReplacedError, Store
 
-__all__ = ["ConflictError", "Draft", "Episode", "ReplacedError", "Store", "build_app"]
+__all__ = ["ConflictError", "Episode", "Marking", "ReplacedError", "Store", "build_app"]
 
 
 def __getattr__(name: str):

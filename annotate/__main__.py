@@ -19,9 +19,9 @@ examples:
   python -m annotate --video my.mp4 --task "..." --host 0.0.0.0 --auth anna:secret
       reachable from other machines, with a login
 how to mark:
-  step to the last frame of a stage (Left, Right, Space plays), press Enter, say what was done, press Enter again;
-  go on until the task is done, then choose Done. `?` on the page lists all keys. Every change is saved at once.
-  Generate checks the annotation, writes its samples and shows the command that trains on them.
+  go to the last frame of a stage (Left, Right; Space plays), press Enter, describe the stage, press Enter again;
+  repeat until the task is done, then choose Done. `?` on the page lists all keys. Every change is saved at once.
+  "Show samples" checks the annotation, shows what a recipe trains on and the command that does it.
   Stages are coarse steps with a clear goal; the frames after the last one show the finished task.
 then:
   make lora ANNOTATIONS=my.json
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--video", required=True, nargs="+", help="video files, or folders of videos")
     parser.add_argument(
-        "--task", default="", help="the instruction the robot follows; can be edited on the page, per episode"
+        "--task", default="", help="the instruction that the robot follows; can be edited on the page, per episode"
     )
     parser.add_argument("--output", help="folder of the annotations (default: beside each video)")
     parser.add_argument(
@@ -48,12 +48,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for this login")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="require this login")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Open the store, build the page, serve it until interrupted."""
+    """Find the episodes, build the page, serve it until interrupted."""
     from annotate.store import Store
 
     auth = None
@@ -90,7 +90,7 @@ def _camera(text: str) -> tuple[str, str]:
 
 
 def _refuse_busy_port(host: str, port: int) -> None:
-    """Raise one clear error where uvicorn would log several lines."""
+    """Raise one clear error message where uvicorn would log several lines."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

@@ -1,6 +1,6 @@
 """One login in front of everything: the page, its API, the pictures.
 
-Knows HTTP Basic authentication; does not know what is behind it.
+Knows HTTP Basic authentication; does not know the routes behind it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class RequireLogin:
     """ASGI middleware that answers 401 to every request without the right user and password.
 
-    It stands before all routes, so that none can be left open by mistake.
+    It wraps the whole server, so that no route can be left open by mistake.
     """
 
     def __init__(self, app: ASGIApp, user: str, password: str) -> None:
@@ -27,8 +27,8 @@ class RequireLogin:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if secrets.compare_digest(given, self._expected):
+        sent = dict(scope["headers"]).get(b"authorization", b"")
+        if secrets.compare_digest(sent, self._expected):
             await self._app(scope, receive, send)
             return
         headers = {"WWW-Authenticate": 'Basic realm="Onetake", charset="UTF-8"'}

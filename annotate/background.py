@@ -1,12 +1,13 @@
-"""The background pass over an episode that somebody opened: filmstrip, stage proposals, then JPEGs for scrubbing.
+"""The background pass over the episode that was opened last: filmstrip, stage proposals, then JPEGs for scrubbing.
 
-Knows readers, thumbnails and proposals; makes way for people who step through frames. Does not know HTTP.
+Knows readers, thumbnails and proposals; pauses while people step through frames. Does not know HTTP.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,7 @@ STRIP_COUNT = 96
 
 @dataclass
 class Scan:
-    """What is known of one video so far.
+    """What was read of one video so far.
 
     Args:
         num_frames: Frames of the video.
@@ -40,65 +41,57 @@ class Scan:
     strip: Image.Image | None = field(default=None, repr=False)
 
 
-class Scanner:
-    """Reads one episode at a time, the one opened last; keeps what it found."""
+class BackgroundScanner:
+    """Reads one episode at a time, the one opened last; keeps the scan of every video."""
 
     def __init__(self, store: Store, cache: FrameCache) -> None:
         self._store, self._cache = store, cache
         self._scans: dict[VideoReader, Scan] = {}
-        self._wanted: str | None = None
+        self._current: str | None = None  # id of the episode to read
         self._lock = threading.Lock()
 
     def scan(self, key: str) -> Scan:
-        """Return what is known of an episode; begin or go on reading it in the background."""
+        """Return the scan of an episode so far; start or continue it in the background."""
         reader = self._store.reader(key)
         with self._lock:
-            known = self._scans.setdefault(reader, Scan(len(reader)))
-            if self._wanted != key:
-                self._wanted = key
-                threading.Thread(target=self._work, args=(key, reader, known), daemon=True).start()
-        return known
+            scan = self._scans.setdefault(reader, Scan(len(reader)))
+            if self._current != key:
+                self._current = key
+                threading.Thread(target=self._work, args=(key, reader, scan), daemon=True).start()
+        return scan
 
     def strip_jpeg(self, key: str) -> bytes:
-        """Return the filmstrip as far as it is known."""
-        known = self.scan(key)
-        if known.strip is None:
-            return to_jpeg(Image.new("RGB", (1, 1)), 75)
-        return to_jpeg(known.strip, 75)
+        """Return the filmstrip as far as the video was read."""
+        strip = self.scan(key).strip
+        return to_jpeg(strip or Image.new("RGB", (1, 1)), 75)
 
-    def _work(self, key: str, reader: VideoReader, known: Scan) -> None:
-        def wanted() -> bool:
-            return self._wanted == key
+    def _work(self, key: str, reader: VideoReader, scan: Scan) -> None:
+        def is_current() -> bool:
+            return self._current == key
 
         try:
-            if known.proposals is None and known.problem is None:
-                self._read(reader, known, wanted)
+            if scan.proposals is None and scan.problem is None:
+                self._read(reader, scan, is_current)
             for camera in range(len(self._store.episode(key).cameras)):
-                self._cache.fill(key, camera, wanted)
+                self._cache.fill(key, camera, is_current)
         except VideoError as error:
-            known.problem = str(error)
+            scan.problem = str(error)
 
-    def _read(self, reader: VideoReader, known: Scan, wanted) -> None:
+    def _read(self, reader: VideoReader, scan: Scan, is_current: Callable[[], bool]) -> None:
         count = strip_count(len(reader))
-        slots = {strip_frame(k, count, len(reader)): k for k in range(count)}
+        slots = {strip_frame(slot, count, len(reader)): slot for slot in range(count)}
         features: list[np.ndarray] = []
         for index, frame in reader.iter_frames(fit=STRIP_BOX):
-            while wanted() and not self._cache.quiet:
+            while is_current() and not self._cache.quiet:
                 time.sleep(0.02)
-            if not wanted():
-                known.scanned = 0
+            if not is_current():
+                scan.scanned = 0
                 return
             features.append(frame_feature(frame))
             if index in slots:
-                self._paste(known, frame, slots[index], count)
-            known.scanned = index + 1
-        known.proposals = propose_boundaries(np.stack(features), reader.fps)
-
-    def _paste(self, known: Scan, frame: np.ndarray, slot: int, count: int) -> None:
-        height, width = frame.shape[:2]
-        if known.strip is None:
-            known.strip = Image.new("RGB", (width * count, height))
-        known.strip.paste(Image.fromarray(frame), (slot * width, 0))
+                _paste(scan, frame, slots[index], count)
+            scan.scanned = index + 1
+        scan.proposals = propose_boundaries(np.stack(features), reader.fps)
 
 
 def strip_count(num_frames: int) -> int:
@@ -107,5 +100,12 @@ def strip_count(num_frames: int) -> int:
 
 
 def strip_frame(slot: int, count: int, num_frames: int) -> int:
-    """Return the frame that a slot of the strip shows: the middle of its share of time."""
+    """Return the frame in a slot of the strip: the middle of its share of time."""
     return (2 * slot + 1) * num_frames // (2 * count)
+
+
+def _paste(scan: Scan, frame: np.ndarray, slot: int, count: int) -> None:
+    height, width = frame.shape[:2]
+    if scan.strip is None:
+        scan.strip = Image.new("RGB", (width * count, height))
+    scan.strip.paste(Image.fromarray(frame), (slot * width, 0))

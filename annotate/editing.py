@@ -1,7 +1,7 @@
 """Edits of a list of stages: mark, split, move, rename and so on; each returns a new, still contiguous tuple.
 
-Knows stages and frame numbers only. Does not know files, the page or undo (the page keeps the earlier tuples).
-Stage numbers are 0-based positions in the tuple; messages count from 1 and name frames inclusively, as people do.
+Knows stages and frame numbers. Does not know files, the page or undo (the page keeps the earlier tuples). Stage numbers
+are 0-based positions in the tuple; messages count from 1 and name the last frame of a stage, as the page does.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Stages = tuple[Stage, ...]
 
 
 def mark_end(stages: Stages, end: int, subtask: str, num_frames: int) -> Stages:
-    """Let a stage with the text `subtask` end at frame `end` (half-open).
+    """End a stage with the text `subtask` at frame `end` (half-open).
 
-    After the last stage this appends one that starts where the last one ends; inside a stage it splits that stage,
-    and the text goes to the first part. The text "/delete" makes the stage an excluded one without a text.
+    After the last stage this appends a stage that starts where the last one ends. Inside a stage it splits that stage,
+    and the text goes to the first half. The text "/delete" makes an excluded stage without a text.
     """
     if not 0 < end <= num_frames:
         raise ValueError(f"a stage cannot end after frame {end - 1}; the video has frames 0 to {num_frames - 1}")
@@ -29,7 +29,7 @@ def mark_end(stages: Stages, end: int, subtask: str, num_frames: int) -> Stages:
 
 
 def split(stages: Stages, frame: int, subtask: str) -> Stages:
-    """Divide the stage around `frame`: the part before it gets the text `subtask`, the rest keeps its own."""
+    """Split the stage around `frame`: the frames before it get the text `subtask`, the rest keeps its text."""
     for number, stage in enumerate(stages):
         if stage.end == frame:
             raise ValueError(
@@ -39,11 +39,11 @@ def split(stages: Stages, frame: int, subtask: str) -> Stages:
         if stage.start < frame < stage.end:
             first = _stage(subtask, stage.start, frame)
             return _renumbered((*stages[:number], first, replace(stage, start=frame), *stages[number + 1 :]), number, 1)
-    raise ValueError(f"frame {frame} lies inside no stage; choose a frame between the start and the end of one")
+    raise ValueError(f"frame {frame} is inside no stage; choose a frame between the start and the end of one")
 
 
 def move_boundary(stages: Stages, number: int, end: int, num_frames: int) -> Stages:
-    """Let stage `number` end at frame `end` (half-open) and the next one start there; both keep a frame at least."""
+    """Move the end of stage `number`, and the start of the next one, to frame `end` (half-open); each keeps a frame."""
     stage = _at(stages, number)
     last = num_frames if number == len(stages) - 1 else stages[number + 1].end - 1
     if not stage.start < end <= last:
@@ -58,7 +58,7 @@ def move_boundary(stages: Stages, number: int, end: int, num_frames: int) -> Sta
 
 
 def remove_boundary(stages: Stages, number: int) -> Stages:
-    """Take back the end of stage `number`: its frames join the next stage; the last stage becomes unmarked frames."""
+    """Remove the end of stage `number`: its frames join the next stage; the last stage becomes unmarked frames."""
     stage = _at(stages, number)
     if number == len(stages) - 1:
         return stages[:number]
@@ -74,29 +74,30 @@ def rename(stages: Stages, number: int, subtask: str) -> Stages:
 
 
 def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
-    """Leave stage `number` out of the samples, or take it in again; one without a text must be named first."""
+    """Leave stage `number` out of the samples, or include it again; one without a text must be described first."""
     stage = _at(stages, number)
     if not excluded and not stage.subtask:
-        raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then take the stage in again")
+        raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then include the stage again")
     return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
 
 
 def fall_back(stages: Stages, number: int) -> Stages:
-    """Say that stage `number` fails at its end: called again, it falls back to itself, to ever earlier ones, to none.
+    """Mark that the attempt fails at the end of stage `number`: each call chooses the next stage to fall back to.
 
-    What is fallen back to has to be done again by the stages that follow; excluded stages are passed over.
+    The choices are the stage itself, the kept stages before it from the last to the first, then none. The stages that
+    follow do again what was lost.
     """
     stage = _at(stages, number)
     choices = [None, *(k + 1 for k in range(number, -1, -1) if not stages[k].excluded)]
     if stage.excluded:
-        raise ValueError(f"stage {number + 1} is left out; take it in again before it can fall back")
-    at = choices.index(stage.falls_back_to) if stage.falls_back_to in choices else 0
-    changed = replace(stage, falls_back_to=choices[(at + 1) % len(choices)])
+        raise ValueError(f"stage {number + 1} is left out; include it again before it can fall back")
+    chosen = choices.index(stage.falls_back_to) if stage.falls_back_to in choices else 0
+    changed = replace(stage, falls_back_to=choices[(chosen + 1) % len(choices)])
     return (*stages[:number], changed, *stages[number + 1 :])
 
 
 def rescale(stages: Stages, from_frames: int, to_frames: int) -> Stages:
-    """Lay the stages of a video of `from_frames` out over one of `to_frames`, each with a frame at least."""
+    """Stretch the stages of a video of `from_frames` frames over one of `to_frames`; each keeps a frame at least."""
     if to_frames < len(stages):
         raise ValueError(f"{len(stages)} stages do not fit into {to_frames} frames; mark them by hand")
     moved, start = [], 0
@@ -115,7 +116,7 @@ def _at(stages: Stages, number: int) -> Stage:
 
 
 def _renumbered(stages: Stages, number: int, shift: int) -> Stages:
-    """Let falls back to stages after position `number` follow them to their new positions (they count from 1)."""
+    """Shift `falls_back_to` (which counts from 1) where it names a stage after position `number`."""
     return tuple(
         replace(stage, falls_back_to=stage.falls_back_to + shift)
         if stage.falls_back_to is not None and stage.falls_back_to > number + 1

@@ -1,6 +1,6 @@
-"""Notes: what is missing or doubtful in a draft, each with the place on the page that it is about.
+"""Findings for the page: what is missing or wrong in a marking, each with the place on the page that it is about.
 
-Knows drafts and the dataset's check; does not know the page's elements.
+Knows markings and the dataset's check; does not know the page's elements.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from annotate.marking import Draft
+from annotate.marking import Marking
 from dataset.annotation import annotation_problems
 from dataset.check import Finding, check_demonstrations
 from dataset.demonstration import Demonstration
@@ -22,14 +22,14 @@ _PLACES: dict[str, About] = {  # by the field that a finding is about; all other
 
 
 @dataclass(frozen=True)
-class Note:
-    """One note.
+class PageFinding:
+    """One finding with its place on the page.
 
     Args:
         level: "missing": the annotation is not finished without it; "error" stops training; "warning" does not.
         about: The place on the page.
-        stage: 0-based number of the stage it is about; None where it is about no single one.
-        message: What it is and how to mend it.
+        stage: 0-based number of the stage it is about; None where it is about no single stage.
+        message: What it is and how to correct it.
     """
 
     level: Literal["missing", "error", "warning"]
@@ -38,40 +38,48 @@ class Note:
     stage: int | None = None
 
 
-def missing_notes(draft: Draft) -> list[Note]:
-    """Return what a person still has to say; empty when the annotation can be written."""
-    notes = []
-    if not draft.task.strip():
-        notes.append(Note("missing", "task", "say what the robot shall do"))
-    if all(stage.excluded for stage in draft.stages):
-        notes.append(Note("missing", "stages", "mark at least one stage that is not left out"))
-    if draft.success is None:
-        notes.append(Note("missing", "outcome", "choose Done or Not done"))
-    elif not draft.success and draft.final_progress is None:
-        notes.append(Note("missing", "outcome", "say how far it came: a cutoff from 0 to 0.99"))
-    elif not draft.success and draft.final_progress is not None and not 0.0 <= draft.final_progress < 100.0:
-        cutoff = draft.final_progress / 100.0
-        notes.append(Note("missing", "outcome", f"the cutoff is {cutoff:g}; a failure ends below 1: use 0 to 0.99"))
-    for problem in annotation_problems({"stages": draft.stages, "success": draft.success}):
+def find_missing(marking: Marking) -> list[PageFinding]:
+    """Return what a person still has to fill in; empty when the annotation can be written."""
+    findings = []
+    if not marking.task.strip():
+        findings.append(PageFinding("missing", "task", "write the task: the instruction that the robot follows"))
+    if all(stage.excluded for stage in marking.stages):
+        findings.append(PageFinding("missing", "stages", "mark at least one stage that is not left out"))
+    if outcome := _missing_outcome(marking):
+        findings.append(PageFinding("missing", "outcome", outcome))
+    for problem in annotation_problems({"stages": marking.stages, "success": marking.success}):
         if match := re.match(r"stages\[(\d+)\]", problem.place):
-            notes.append(Note("missing", "stages", problem.message, int(match.group(1))))
-    return notes
+            findings.append(PageFinding("missing", "stages", problem.message, int(match.group(1))))
+    return findings
 
 
-def check_notes(demonstration: Demonstration, alone: bool = False, **options: Any) -> list[Note]:
-    """Return what the check says about one demonstration.
+def check_demonstration(demonstration: Demonstration, alone: bool = False, **options: Any) -> list[PageFinding]:
+    """Return what the dataset's check finds in one demonstration.
 
     Args:
         demonstration: What to check.
-        alone: Leave out what only the whole set of demonstrations can have or lack.
+        alone: Leave out what only a whole set of demonstrations can have or lack.
         options: As of `dataset.check_demonstrations`.
     """
     findings = check_demonstrations([demonstration], **options)
-    return [_place(finding) for finding in findings if not (alone and finding.where == "all")]
+    return [_on_page(finding) for finding in findings if not (alone and finding.where == "all")]
 
 
-def _place(finding: Finding) -> Note:
+def _missing_outcome(marking: Marking) -> str | None:
+    final = marking.final_progress
+    if marking.success is None:
+        return "choose Done or Not done"
+    if marking.success:
+        return None
+    if final is None:
+        return "enter the cutoff, 0 to 0.99: the share of the task that was reached"
+    if not 0.0 <= final < 100.0:
+        return f"the cutoff is {final / 100.0:g}; a failure ends below 1: use 0 to 0.99"
+    return None
+
+
+def _on_page(finding: Finding) -> PageFinding:
     """Find the place on the page that shows the field a finding is about."""
     about = _PLACES.get(finding.field or "", "outcome" if finding.where == "all" else "stages")
     stage = None if finding.stage is None else finding.stage - 1
-    return Note(finding.level, about, finding.message, stage)
+    return PageFinding(finding.level, about, finding.message, stage)

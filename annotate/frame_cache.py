@@ -1,4 +1,4 @@
-"""Frame i of an episode as JPEG: decoded on demand, kept in memory, filled up in the background.
+"""Frame i of an episode as JPEG: decoded on demand, kept in memory, encoded ahead in the background.
 
 Knows the store's readers and JPEG; the frames are those that samples are made of. Does not know HTTP or stages.
 """
@@ -17,11 +17,11 @@ from PIL import Image
 from annotate.store import Store
 from dataset.video import VideoReader
 
-MAX_BOX = (960, 960)  # width, height of what the page shows
+MAX_BOX = (960, 960)  # greatest width, height of a picture
 CACHE_BYTES = 128 << 20
-OPEN_STREAMS = 3  # a decoder of 720p holds some 20 MB
-READ_AHEAD = 16
-BLOCK, BLOCK_BACKWARD = 8, 32
+OPEN_DECODERS = 3  # a decoder of 720p holds some 20 MB
+READ_AHEAD = 16  # a frame at most so far ahead is reached by decoding on, not by a seek
+BLOCK, BLOCK_BACKWARD = 8, 32  # a seek begins at a multiple of this, to find neighbours in the cache later
 QUIET_SEC = 0.15
 
 Key = tuple[str, int]  # episode id, camera number
@@ -30,13 +30,13 @@ Key = tuple[str, int]  # episode id, camera number
 class FrameCache:
     """JPEGs of one store's frames, the least recently used ones dropped beyond `max_bytes`.
 
-    Each video has one lock and one place in its stream: neighbouring frames are decoded once, in order.
+    Each video has one decoder with a lock: neighbouring frames are decoded once, in order.
     """
 
     def __init__(self, store: Store, max_bytes: int = CACHE_BYTES) -> None:
         self._store, self._max_bytes, self._bytes = store, max_bytes, 0
         self._jpegs: OrderedDict[tuple[VideoReader, int], bytes] = OrderedDict()
-        self._streams: OrderedDict[Key, _Stream] = OrderedDict()
+        self._decoders: OrderedDict[Key, _Decoder] = OrderedDict()
         self._lock = threading.Lock()
         self._last_request = 0.0
 
@@ -48,22 +48,22 @@ class FrameCache:
             cached = self._cached(reader, index)
             if cached is not None:
                 return cached
-            stream = self._stream((key, camera), reader)
-        with stream.lock:
+            decoder = self._decoder((key, camera), reader)
+        with decoder.lock:
             with self._lock:
                 cached = self._cached(reader, index)
             if cached is not None:
                 return cached
-            for passed, frame in stream.frames_up_to(index):
+            for position, frame in decoder.frames_up_to(index):
                 data = encode_jpeg(frame)
-                self._keep(reader, passed, data)
+                self._keep(reader, position, data)
             self._last_request = time.monotonic()
             return data
 
     def fill(self, key: str, camera: int, wanted: Callable[[], bool]) -> None:
-        """Encode what is missing of one video, in order, until memory is used up or nobody wants it any more.
+        """Encode the missing frames of one video, in order, until memory is full or they are not wanted any more.
 
-        Makes way for people: waits while frames are asked for.
+        Waits while somebody requests frames.
         """
         reader = self._store.reader(key, camera)
         for index, frame in reader.iter_frames(fit=MAX_BOX):
@@ -79,17 +79,17 @@ class FrameCache:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody has asked for a frame in the last moments."""
+        """Whether nobody has requested a frame for a moment."""
         return time.monotonic() - self._last_request > QUIET_SEC
 
-    def _stream(self, key: Key, reader: VideoReader) -> _Stream:
-        stream = self._streams.get(key)
-        if stream is None or stream.reader is not reader:
-            stream = self._streams[key] = _Stream(reader)
-        self._streams.move_to_end(key)
-        while len(self._streams) > OPEN_STREAMS:
-            self._streams.popitem(last=False)
-        return stream
+    def _decoder(self, key: Key, reader: VideoReader) -> _Decoder:
+        decoder = self._decoders.get(key)
+        if decoder is None or decoder.reader is not reader:
+            decoder = self._decoders[key] = _Decoder(reader)
+        self._decoders.move_to_end(key)
+        while len(self._decoders) > OPEN_DECODERS:
+            self._decoders.popitem(last=False)
+        return decoder
 
     def _cached(self, reader: VideoReader, index: int) -> bytes | None:
         data = self._jpegs.get((reader, index))
@@ -105,8 +105,8 @@ class FrameCache:
                 self._bytes -= len(self._jpegs.popitem(last=False)[1])
 
 
-class _Stream:
-    """One video's place in decoding order: reading on costs one frame, jumping costs a seek."""
+class _Decoder:
+    """A video with its position in decoding order: the next frame costs one decode, any other a seek."""
 
     def __init__(self, reader: VideoReader) -> None:
         self.lock = threading.Lock()
@@ -115,10 +115,10 @@ class _Stream:
         self._next = -1
 
     def frames_up_to(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the frames from here (or from a little before `index`, after a jump) up to `index`."""
+        """Yield the frames from the position (after a seek: from a little before `index`) up to `index`."""
         if not 0 <= self._next <= index < self._next + READ_AHEAD:
             backward = 0 < self._next - index <= 2 * BLOCK_BACKWARD
-            block = BLOCK_BACKWARD if backward else BLOCK  # stepping back then finds the frames before it in the cache
+            block = BLOCK_BACKWARD if backward else BLOCK
             self._next = index - index % block
             self._frames = self.reader.iter_frames(range(self._next, len(self.reader)), fit=MAX_BOX)
         try:

@@ -1,14 +1,14 @@
 """The picture routes: frame i of an episode, and its filmstrip. Browsers name episodes by id, never by path.
 
-Knows HTTP; the pictures come from `jpegs` and `scan`. Pictures with the present `?v=` never change: browsers may keep
-them; a request with another `?v=` is for a video that was replaced since, and is refused.
+Knows HTTP; the pictures come from `frame_cache` and `background`. Pictures with the present `?v=` never change, so
+browsers may keep them; a request with another `?v=` is for a video that was replaced since, and is refused.
 """
 
 from __future__ import annotations
 
 from fastapi import APIRouter, HTTPException, Response
 
-from annotate.background import Scanner
+from annotate.background import BackgroundScanner
 from annotate.frame_cache import FrameCache
 from annotate.store import Store
 from dataset.video import VideoError
@@ -16,7 +16,7 @@ from dataset.video import VideoError
 FOREVER = "private, max-age=31536000, immutable"
 
 
-def make_router(store: Store, cache: FrameCache, scanner: Scanner) -> APIRouter:
+def make_router(store: Store, cache: FrameCache, scanner: BackgroundScanner) -> APIRouter:
     """Return the picture routes of a store."""
     router = APIRouter()
 
@@ -41,7 +41,7 @@ def make_router(store: Store, cache: FrameCache, scanner: Scanner) -> APIRouter:
         except VideoError as error:
             raise HTTPException(404, str(error)) from None
         if not 0 <= index < len(reader):
-            raise HTTPException(404, f"frame {name[:20]} is outside; the video has frames 0 to {len(reader) - 1}")
+            raise HTTPException(404, f"frame {name[:20]} is not in the video, which has frames 0 to {len(reader) - 1}")
         try:
             data = cache.jpeg(episode, index, number)
         except VideoError as error:
@@ -61,5 +61,5 @@ def make_router(store: Store, cache: FrameCache, scanner: Scanner) -> APIRouter:
 
 
 def _number(text: str) -> int:
-    """Read a whole number from a URL; -1 for everything else."""
+    """Parse a whole number of a URL; -1 for everything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1

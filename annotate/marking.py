@@ -1,6 +1,7 @@
-"""Drafts: what a person has marked so far, finished or not, and its JSON form for the page and for the draft file.
+"""The marking: an annotation that may be unfinished, and its JSON form for the page and for its file.
 
-Knows the fields a person fills in; `dataset.annotation` says what a finished annotation must be. Does not know files.
+Knows the fields that a person fills in; `dataset.annotation` defines what a finished annotation must be. Does not know
+files.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from dataset.annotation import Annotation, Stage
 
 
 @dataclass(frozen=True)
-class Draft:
+class Marking:
     """The state of one episode on the page.
 
     Args:
         task: The instruction the robot follows; may still be blank.
         stages: See `dataset.Stage`.
-        success: Done, Not done, or None as long as nobody chose.
-        reason: Why it counts as done; optional.
-        final_progress: Percent that a failure reached; None as long as nobody said.
+        success: Done (true), Not done (false), or None before somebody chose.
+        reason: Why the task is done; optional.
+        final_progress: Percent that a failure reached; None before somebody entered it.
     """
 
     task: str
@@ -30,7 +31,7 @@ class Draft:
     final_progress: float | None = None
 
     @classmethod
-    def from_annotation(cls, annotation: Annotation) -> Draft:
+    def from_annotation(cls, annotation: Annotation) -> Marking:
         """Return the fields of a finished annotation that a person fills in."""
         return cls(
             task=annotation.task,
@@ -41,7 +42,7 @@ class Draft:
         )
 
     @classmethod
-    def from_document(cls, document: Any) -> Draft:
+    def from_document(cls, document: Any) -> Marking:
         """Read the JSON form.
 
         Raises:
@@ -68,8 +69,8 @@ class Draft:
         """The stages that are not excluded, in order."""
         return tuple(stage for stage in self.stages if not stage.excluded)
 
-    def as_if_finished(self) -> Draft:
-        """Return the draft with what a person has not said yet filled in, to draw its progress; never to be saved."""
+    def as_if_finished(self) -> Marking:
+        """Fill in what a person has not entered yet, to draw the progress curve; never to be saved."""
         success = self.success is not False or self.final_progress is None or not 0 <= self.final_progress < 100
         return replace(self, task=self.task or "?", success=success)
 
@@ -84,14 +85,14 @@ class Draft:
             video: The fields of `dataset.Annotation` that describe the video.
 
         Raises:
-            ValueError: Something is still missing or wrong; the message says what and how to mend it.
+            ValueError: Something is missing or wrong; the message names it and how to correct it.
         """
-        final = 100.0 if self.success or self.success is None else self.final_progress
+        final = self.final_progress if self.success is False else 100.0
         problems = []
         if self.success is None:
             problems.append("choose Done or Not done")
         if final is None:
-            problems.append("say how many percent of the task were reached")
+            problems.append("enter how many percent of the task were reached")
         try:
             annotation = Annotation(
                 task=self.task.strip(),

@@ -1,6 +1,6 @@
-"""Results: predictions that somebody made elsewhere (JSONL of `python -m infer`), read to be shown over the timeline.
+"""The tab "Predictions": prediction files (JSONL of `python -m infer`), read to be shown on the timeline.
 
-Knows the records' fields; does not know models. Nothing of a record is trusted.
+Knows the records' fields; does not know models. Every value of a record is checked.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 REMEDY = "choose a JSONL file that `python -m infer` wrote"
 
 
-def read_results(text: str, name: str, num_frames: int, video: str) -> dict[str, Any]:
+def read_prediction_file(text: str, name: str, num_frames: int, video: str) -> dict[str, Any]:
     """Read one file of predictions for a video.
 
     Args:
         text: Content of the JSONL file.
         name: Its name, for messages.
-        num_frames: Frames of the video shown.
-        video: File name of the video shown.
+        num_frames: Frames of the open video.
+        video: File name of the open video.
 
     Returns:
         `name`; `rows` in order of frames, each with `frame`, `progress` (percent or None), `reasoning`, `answer` and
-        `window` (frame numbers); `warning`: a word when the records name another video, else "".
+        `window` (frame numbers); `warning`: a sentence when the records name another video, else "".
 
     Raises:
-        ValueError: A line is no prediction or lies outside the video; the message names the line.
+        ValueError: A line is no prediction or its frame is not in the video; the message names the line.
     """
     rows, videos = [], set()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -67,5 +67,5 @@ def _row(record: Any, num_frames: int) -> dict[str, Any]:
 
 def _frame(index: Any, num_frames: int) -> int:
     if type(index) is not int or not 0 <= index < num_frames:
-        raise ValueError(f"frame {index!r} is not in the video shown, which has frames 0 to {num_frames - 1}")
+        raise ValueError(f"frame {index!r} is not in the open video, which has frames 0 to {num_frames - 1}")
     return index

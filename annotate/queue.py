@@ -1,7 +1,7 @@
 """The queue: which videos are labelled, their cameras, and where their annotations go.
 
-Knows paths and names; opens no file. Browsers name episodes by id, never by path. A finished annotation is
-`<stem>.json`; an unfinished one is `<stem>.json.draft`, so that `*.json` never picks it up.
+Knows paths and names; opens no file. Browsers name episodes by id, never by path. A finished annotation is in
+`<stem>.json`, an unfinished marking in `<stem>.json.draft`, so that `*.json` does not match it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Episode:
     Args:
         id: Stable name for browsers: derived from the path, the same after a restart.
         video: The file that is annotated.
-        annotation: Where its finished annotation goes.
+        annotation: The file of its finished annotation.
         cameras: Name and file of every camera, `video` first; all share one frame number.
     """
 
@@ -33,15 +33,15 @@ class Episode:
     cameras: tuple[tuple[str, Path], ...]
 
     @property
-    def draft(self) -> Path:
-        """Where its unfinished annotation goes."""
+    def marking_file(self) -> Path:
+        """The file of its unfinished marking."""
         return self.annotation.with_name(self.annotation.name + ".draft")
 
     @property
     def status(self) -> str:
-        """Return "draft", "labelled" or "new"."""
-        if self.draft.exists():
-            return "draft"
+        """Return "unfinished", "labelled" or "new"."""
+        if self.marking_file.exists():
+            return "unfinished"
         return "labelled" if self.annotation.exists() else "new"
 
 
@@ -51,7 +51,7 @@ def find_episodes(
     """Find the videos and where their annotations go.
 
     Args:
-        videos: Files, or folders whose videos are taken in the order of their names.
+        videos: Files, or folders whose videos are used in the order of their names.
         output: Folder of the annotations; beside each video by default.
         cameras: Further cameras by name: a folder that holds a video of the same name for every episode, or a file
             where there is one episode only.
@@ -63,24 +63,24 @@ def find_episodes(
         ValueError: A path is missing, no video is there, or two share an annotation file.
     """
     episodes: dict[str, Episode] = {}
-    homes: dict[Path, Path] = {}
-    found = _find(videos)
-    for video in found:
+    video_of: dict[Path, Path] = {}  # by annotation file
+    files = _find_videos(videos)
+    for video in files:
         annotation = Path(output or video.parent) / f"{video.stem}.json"
-        other = homes.setdefault(annotation.absolute(), video)
+        other = video_of.setdefault(annotation.absolute(), video)
         if other != video:
             raise ValueError(
                 f"{other} and {video} would share the annotation {annotation}; give one of the videos another name"
             )
         key = hashlib.sha256(str(video.absolute()).encode()).hexdigest()[:12]
-        further = [(name, _of_camera(name, Path(place), video, len(found))) for name, place in (cameras or {}).items()]
+        further = [(name, _find_camera(name, Path(path), video, len(files))) for name, path in (cameras or {}).items()]
         episodes[key] = Episode(key, video, annotation, ((MAIN_CAMERA, video), *further))
     return episodes
 
 
-def _find(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the video files; folders give theirs, not those of folders inside."""
-    found: dict[Path, None] = {}
+def _find_videos(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the video files, each once; a folder gives the videos directly in it."""
+    videos: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir() and not is_image_folder(path):
             inside = [file for file in sorted(path.iterdir()) if _is_video(file)]
@@ -90,30 +90,30 @@ def _find(paths: Iterable[str | Path]) -> list[Path]:
                     f"folder {path}: holds no video ({kinds}, or folders of numbered pictures); name another folder or "
                     "a file"
                 )
-            found |= dict.fromkeys(inside)
+            videos |= dict.fromkeys(inside)
         elif path.exists():
-            found[path] = None
+            videos[path] = None
         else:
             raise ValueError(f"video {path}: no such file or folder; check the path")
-    if not found:
+    if not videos:
         raise ValueError("no video was given; name a file or a folder: --video my.mp4")
-    return list(found)
+    return list(videos)
 
 
-def _of_camera(name: str, place: Path, video: Path, num_episodes: int) -> Path:
+def _find_camera(name: str, path: Path, video: Path, num_episodes: int) -> Path:
     """Return the file that shows the episode of `video` from another camera."""
-    if _is_video(place):
+    if _is_video(path):
         if num_episodes > 1:
             raise ValueError(
-                f"camera {name}: {place} is one file for {num_episodes} episodes; name a folder that holds a video of "
+                f"camera {name}: {path} is one file for {num_episodes} episodes; name a folder that holds a video of "
                 "the same name for each"
             )
-        return place
-    inside = sorted(place.iterdir()) if place.is_dir() else []
+        return path
+    inside = sorted(path.iterdir()) if path.is_dir() else []
     same_name = [file for file in inside if file.stem == video.stem and _is_video(file)]
     if len(same_name) != 1:
         raise ValueError(
-            f"camera {name}: {place} holds {len(same_name) or 'no'} video(s) of the name {video.stem}; put one there, "
+            f"camera {name}: {path} holds {len(same_name) or 'no'} video(s) named {video.stem}; put a video there, "
             "of the same episode and with the same frames"
         )
     return same_name[0]

@@ -1,96 +1,158 @@
-"""Generate: check a finished annotation, write its samples, show some of them, say how to train on it.
+"""The tab "Check and samples": check a finished annotation, show what a recipe trains on, and the command that trains.
 
-Knows the store, the check and samples; does not know the page's elements.
+Knows the store, recipes, the check and samples; does not know the page's elements. Writes no file.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from annotate.findings import Note, check_notes, missing_notes
+from annotate.findings import PageFinding, check_demonstration, find_missing
+from annotate.queue import Episode
 from annotate.store import Store
-from dataset.demonstration import read_demonstration
+from dataset.demonstration import Demonstration, read_demonstration
 from dataset.preview import choose_samples
-from dataset.recipe import read_data_section
-from dataset.sample_file import VqaSample, write_samples
+from dataset.recipe import load_document, read_data_section
+from dataset.sample_file import VqaSample
 from dataset.samples import build_sample_set
 
-GPU_RECIPE = "recipes/oneshot.yaml"
+DEFAULT_RECIPES = ("recipes/oneshot.yaml", "recipes/nano.yaml")  # the first that exists
+
+TrainOn = Literal["this", "labelled"]
 
 
 @dataclass(frozen=True)
-class Generated:
-    """What came of it.
+class ShownSample:
+    """One sample as the page shows it.
 
     Args:
-        notes: What is missing, wrong or doubtful.
-        summary: What was written and where; "" when nothing was.
-        commands: How to train on it: a line that says for what, and the command.
-        preview: Some of the samples, spread over them.
+        frame_index: The sampled frame.
+        window_frame_indices: Frames of its window.
+        camera: Number of the page's camera that the window is from; None where the page does not show that camera.
+        direction: Its kind, as in `VqaSample`.
+        progress: Label, percent.
+        prompt: The question.
+        completion: The answer to learn.
     """
 
-    notes: tuple[Note, ...]
+    frame_index: int
+    window_frame_indices: tuple[int, ...]
+    camera: int | None
+    direction: str
+    progress: float
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True)
+class SamplePreview:
+    """What a recipe trains on.
+
+    Args:
+        findings: What is missing or wrong in this episode.
+        summary: One sentence about the samples; "" when there are none.
+        command: The command that trains on these samples.
+        counts: Number of samples of every kind, over all episodes that the command names.
+        samples: Some samples of every kind of this episode.
+    """
+
+    findings: tuple[PageFinding, ...]
     summary: str = ""
-    commands: tuple[tuple[str, str], ...] = ()
-    preview: tuple[VqaSample, ...] = ()
+    command: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    samples: tuple[ShownSample, ...] = ()
 
 
-def generate(store: Store, key: str) -> Generated:
-    """Check one episode as it is on disk and write its samples to `samples/` beside its annotation.
+def find_recipes() -> list[str]:
+    """Return the recipes of the working directory, recipes/*.yaml, in the order of their names."""
+    return [path.as_posix() for path in sorted(Path("recipes").glob("*.yaml"))]
+
+
+def default_recipe(recipes: list[str]) -> str:
+    """Return the recipe that the page proposes first; "" where there is none."""
+    return next((path for path in (*DEFAULT_RECIPES, *recipes) if path in recipes), "")
+
+
+def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "this") -> SamplePreview:
+    """Check one episode on disk and make the samples that the training command makes.
+
+    Args:
+        store: The queue.
+        key: Id of the episode.
+        recipe: One of `find_recipes`.
+        train_on: "this" episode alone, or all "labelled" ones.
 
     Raises:
-        ValueError: A file cannot be read.
-        OSError: The samples cannot be written.
+        ValueError: The recipe cannot be used, or a file cannot be read.
     """
-    episode = store.episode(key)
-    missing = missing_notes(store.load(key)[0])
+    missing = find_missing(store.load(key)[0])
     if missing:
-        return Generated(tuple(missing))
-    demonstration = read_demonstration(episode.annotation)
-    data = read_data_section(None)
-    notes = check_notes(demonstration, labels=data.labels, pixels=True)
-    if any(note.level == "error" for note in notes):
-        return Generated(tuple(notes))
-    samples = build_sample_set([demonstration], data.window, data.sampling, data.labels)
-    path = episode.annotation.parent / "samples" / f"{episode.annotation.stem}.jsonl"
-    write_samples(path, samples, data.window, [demonstration])
-    counts = ", ".join(f"{count} {name}" for name, count in Counter(sample.direction for sample in samples).items())
-    return Generated(
-        notes=tuple(notes),
-        summary=f"{shown_path(episode.annotation)} is ready; wrote {len(samples)} samples ({counts}) to "
-        f"{shown_path(path)}. Training makes them anew by its recipe.",
-        commands=training_commands(store, key),
-        preview=tuple(choose_samples(samples)),
+        return SamplePreview(tuple(missing))
+    if recipe not in find_recipes():
+        raise ValueError(f"there is no recipe {recipe!r} in recipes/; start the page in the folder of the repository")
+    data = read_data_section(recipe)
+    episodes = [store.episode(key)]
+    if train_on == "labelled":
+        episodes = [episode for episode in store.episodes.values() if episode.status == "labelled" or episode.id == key]
+    demonstrations = {episode.id: read_demonstration(episode.annotation) for episode in episodes}
+    findings = check_demonstration(demonstrations[key], labels=data.labels, pixels=True)
+    if any(finding.level == "error" for finding in findings):
+        return SamplePreview(tuple(findings))
+    samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)
+    own = [sample for sample in samples if sample.video in demonstrations[key].views.values()]
+    cameras = _cameras(store.episode(key), demonstrations[key])
+    return SamplePreview(
+        findings=tuple(findings),
+        summary=_summary(recipe, len(samples), len(episodes)),
+        command=training_command([episode.annotation for episode in episodes], recipe),
+        counts=dict(Counter(sample.direction for sample in samples)),
+        samples=tuple(_shown(sample, cameras) for sample in choose_samples(own)),
     )
 
 
-def training_commands(store: Store, key: str) -> tuple[tuple[str, str], ...]:
-    """Return the commands that adapt a model, to be run in the repository: this episode, and all that are labelled."""
-    this = store.episode(key).annotation
-    labelled = [episode.annotation for episode in store.episodes.values() if episode.status == "labelled"]
-    commands = [
-        ("on one GPU", training_command([this], GPU_RECIPE)),
-        ("a trial of the whole job on a CPU", training_command([this])),
-    ]
-    if len(labelled) > 1:
-        commands.append((f"all {len(labelled)} labelled episodes", training_command(labelled, GPU_RECIPE)))
-    return tuple(commands)
-
-
-def training_command(annotations: list[Path], recipe: str = "recipes/nano.yaml") -> str:
-    """Return the command that adapts a model to annotations by a recipe; quoted for a shell."""
+def training_command(annotations: list[Path], recipe: str) -> str:
+    """Return the command that adapts a model to annotations with a recipe; quoted for a shell."""
     paths = [shown_path(path) for path in annotations]
-    if all(path == shlex.quote(path) for path in paths):
+    if all(path == shlex.quote(path) for path in [*paths, recipe]):
         value = paths[0] if len(paths) == 1 else f'"{" ".join(paths)}"'
         return f"make lora ANNOTATIONS={value} RECIPE={recipe}"
-    quoted = ",".join(f'"{path}"' for path in paths)  # make would split its variable at the blanks of a path
-    return f"python -m train --config {recipe} {shlex.quote(f'data.annotations=[{quoted}]')}"
+    quoted = ",".join(f'"{path}"' for path in paths)  # make would split its variable at the spaces of a path
+    return f"python -m train --config {shlex.quote(recipe)} {shlex.quote(f'data.annotations=[{quoted}]')}"
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as short as it can be: relative to the working directory when it is inside."""
+    """Return a path relative to the working directory when it is inside, else absolute."""
     absolute, here = path.absolute(), Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
+def _summary(recipe: str, num_samples: int, num_episodes: int) -> str:
+    sentence = f"{recipe} trains on {num_samples} samples of {num_episodes} episode{'' if num_episodes == 1 else 's'}"
+    evaluation = load_document(recipe).get("evaluation")
+    share = evaluation.get("held_out_share") if isinstance(evaluation, Mapping) else None
+    if not share:
+        return f"{sentence}."
+    return f"{sentence}, less those of the frames that evaluation.held_out_share={share} holds out of every stage."
+
+
+def _cameras(episode: Episode, demonstration: Demonstration) -> dict[str, int]:
+    """Return the number of the page's camera by the path of its video."""
+    numbers = {name: number for number, (name, _) in enumerate(episode.cameras)}
+    return {video: numbers[name] for name, video in demonstration.views.items() if name in numbers}
+
+
+def _shown(sample: VqaSample, cameras: dict[str, int]) -> ShownSample:
+    return ShownSample(
+        sample.frame_index,
+        sample.window_frame_indices,
+        cameras.get(sample.video),
+        sample.direction,
+        sample.progress,
+        sample.prompt,
+        sample.completion,
+    )

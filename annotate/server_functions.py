@@ -1,4 +1,4 @@
-"""What the page asks the server for: one JSON object in, one out, with "ok"; Gradio would hide an exception.
+"""The functions that the page's scripts call: one JSON object in, one out, with "ok"; Gradio would hide an exception.
 
 Knows the store, edits, scans and the JSON forms; does not know Gradio or HTML.
 """
@@ -12,35 +12,35 @@ from dataclasses import asdict
 from typing import Any
 
 from annotate import editing
-from annotate.background import Scanner, strip_count
-from annotate.findings import check_notes, missing_notes
-from annotate.marking import Draft, stages_from_rows, stages_to_rows
-from annotate.predictions_tab import read_results
-from annotate.samples_tab import generate
+from annotate.background import BackgroundScanner, strip_count
+from annotate.findings import check_demonstration, find_missing
+from annotate.marking import Marking, stages_from_rows, stages_to_rows
+from annotate.predictions_tab import read_prediction_file
+from annotate.samples_tab import TrainOn, default_recipe, find_recipes, preview_samples
 from annotate.store import ConflictError, ReplacedError, Store
 from dataset.demonstration import Demonstration
 from dataset.labels import label_curve
 
-Call = Callable[[dict[str, Any]], dict[str, Any]]
+ServerFunction = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def make_calls(store: Store, scanner: Scanner) -> list[Call]:
-    """Return the functions that the page's script calls by their names."""
+def make_server_functions(store: Store, scanner: BackgroundScanner) -> list[ServerFunction]:
+    """Return the functions that the page's scripts call by their names."""
 
     def open_episode(request: dict[str, Any]) -> dict[str, Any]:
-        asked = request.get("id")
-        shown = asked if asked in store.episodes else store.next_unlabelled()
-        answer: dict[str, Any] = {"id": shown, "queue": queue(store)}
+        requested = request.get("id")
+        key = requested if requested in store.episodes else store.next_unlabelled()
+        reply: dict[str, Any] = {"id": key, "queue": queue_rows(store)}
         try:
-            return answer | _opened(store, store.episode(shown).id) | {"ok": True}
+            return reply | _opened(store, store.episode(key).id) | {"ok": True}
         except (ValueError, OSError) as error:
-            return answer | {"ok": False, "error": str(error), "name": store.episode(shown).video.name}
+            return reply | {"ok": False, "error": str(error), "name": store.episode(key).video.name}
 
     def save_episode(request: dict[str, Any]) -> dict[str, Any]:
         key = store.episode(request.get("id")).id
-        draft = Draft.from_document(request.get("draft"))
-        saved = store.save(key, draft, str(request.get("revision")), request.get("version"))
-        return {"revision": saved.revision, "queue": queue(store)} | _judged(store, key, draft)
+        marking = Marking.from_document(request.get("marking"))
+        saved = store.save(key, marking, str(request.get("revision")), request.get("version"))
+        return {"revision": saved.revision, "queue": queue_rows(store)} | _findings_and_curve(store, key, marking)
 
     def edit_stages(request: dict[str, Any]) -> dict[str, Any]:
         key = store.episode(request.get("id")).id
@@ -48,43 +48,42 @@ def make_calls(store: Store, scanner: Scanner) -> list[Call]:
         return {"stages": stages_to_rows(stages)}
 
     def settle_conflict(request: dict[str, Any]) -> dict[str, Any]:
-        """Keep the version that loses beside the annotation; the page then saves or shows the one that wins."""
+        """Write the version that loses beside the annotation; the page then saves or shows the one that wins."""
         key = store.episode(request.get("id")).id
         on_disk, revision = store.load(key)
-        loser = on_disk if request.get("keep_mine") else Draft.from_document(request.get("draft"))
+        loser = on_disk if request.get("keep_mine") else Marking.from_document(request.get("marking"))
         kept = store.keep_copy(key, loser)
-        return {"revision": revision, "draft": on_disk.to_document(), "kept": kept.name}
+        return {"revision": revision, "marking": on_disk.to_document(), "kept": kept.name}
 
     def scan_episode(request: dict[str, Any]) -> dict[str, Any]:
-        known = scanner.scan(store.episode(request.get("id")).id)
-        return {
-            "scanned": known.scanned,
-            "num_frames": known.num_frames,
-            "proposals": known.proposals,
-            "problem": known.problem,
-        }
+        scan = scanner.scan(store.episode(request.get("id")).id)
+        return {name: getattr(scan, name) for name in ("scanned", "num_frames", "proposals", "problem")}
 
-    def generate_samples(request: dict[str, Any]) -> dict[str, Any]:
-        return asdict(generate(store, store.episode(request.get("id")).id))
+    def show_samples(request: dict[str, Any]) -> dict[str, Any]:
+        key = store.episode(request.get("id")).id
+        train_on: TrainOn = "labelled" if request.get("train_on") == "labelled" else "this"
+        return asdict(preview_samples(store, key, str(request.get("recipe")), train_on))
 
     def read_predictions(request: dict[str, Any]) -> dict[str, Any]:
         episode = store.episode(request.get("id"))
         text, name = request.get("text"), request.get("name")
         if not isinstance(text, str) or not isinstance(name, str):
-            raise ValueError("no file came; choose a JSONL file that `python -m infer` wrote")
-        return read_results(text, name, len(store.reader(episode.id)), episode.video.name)
+            raise ValueError("the request holds no file; choose a JSONL file that `python -m infer` wrote")
+        return read_prediction_file(text, name, len(store.reader(episode.id)), episode.video.name)
 
-    ours = (save_episode, edit_stages, settle_conflict, scan_episode, generate_samples, read_predictions)
-    return [open_episode, *map(_answered, ours)]
+    functions = (save_episode, edit_stages, settle_conflict, scan_episode, show_samples, read_predictions)
+    return [open_episode, *map(_with_error_replies, functions)]
 
 
-def queue(store: Store) -> list[dict[str, str]]:
-    """Return what the list of episodes shows."""
-    return [{"id": key, "name": e.video.name, "status": e.status} for key, e in store.episodes.items()]
+def queue_rows(store: Store) -> list[dict[str, str]]:
+    """Return the rows of the list of episodes."""
+    return [
+        {"id": episode.id, "name": episode.video.name, "status": episode.status} for episode in store.episodes.values()
+    ]
 
 
 def apply_edit(store: Store, key: str, stages: editing.Stages, request: dict[str, Any]) -> editing.Stages:
-    """Do what the page asks for: `request["op"]` names a function of `editing`, the other keys are its arguments."""
+    """Edit the stages: `request["op"]` names a function of `editing`, the other keys are its arguments."""
     op, num_frames = request.get("op"), len(store.reader(key))
     if op == "mark_end":
         return editing.mark_end(stages, request["end"], request["text"], num_frames)
@@ -107,54 +106,59 @@ def apply_edit(store: Store, key: str, stages: editing.Stages, request: dict[str
 
 
 def _opened(store: Store, key: str) -> dict[str, Any]:
+    """Return everything that the page shows of an episode."""
     episode, reader = store.episode(key), store.reader(key)
-    draft, revision = store.load(key)
+    marking, revision = store.load(key)
     for camera in range(1, len(episode.cameras)):
         store.reader(key, camera)
     earlier = store.earlier(key)
     texts = [stage.subtask for stage in earlier[0].kept_stages] if earlier else []
+    recipes = find_recipes()
     return {
         "name": episode.video.name,
         "revision": revision,
         "version": store.version(key),
-        "draft": draft.to_document(),
+        "marking": marking.to_document(),
         "num_frames": len(reader),
         "timestamps_sec": [round(float(time), 4) for time in reader.timestamps_sec],
         "cameras": [name for name, _ in episode.cameras],
         "strip_count": strip_count(len(reader)),
         "labels": list(dict.fromkeys(texts)),
-    } | _judged(store, key, draft)
+        "recipes": recipes,
+        "default_recipe": default_recipe(recipes),
+    } | _findings_and_curve(store, key, marking)
 
 
-def _judged(store: Store, key: str, draft: Draft) -> dict[str, Any]:
-    """Return what is to be said about a draft, and its progress curve where it has one."""
-    notes = missing_notes(draft)
+def _findings_and_curve(store: Store, key: str, marking: Marking) -> dict[str, Any]:
+    """Return the findings about a marking, and its progress curve where it has one."""
+    findings = find_missing(marking)
     try:
-        annotation = store.finish(key, draft.as_if_finished())
+        annotation = store.finish(key, marking.as_if_finished())
     except ValueError:
-        return {"notes": [asdict(note) for note in notes], "curve": None}
+        return {"findings": [asdict(finding) for finding in findings], "curve": None}
     curve = [None if math.isnan(value) else round(float(value), 2) for value in label_curve(annotation)]
-    if not notes:
+    if not findings:
         episode = store.episode(key)
-        notes = check_notes(Demonstration(str(episode.annotation), annotation, str(episode.video)), alone=True)
-    return {"notes": [asdict(note) for note in notes], "curve": curve}
+        demonstration = Demonstration(str(episode.annotation), annotation, str(episode.video))
+        findings = check_demonstration(demonstration, alone=True)
+    return {"findings": [asdict(finding) for finding in findings], "curve": curve}
 
 
-def _answered(call: Call) -> Call:
-    """Turn refusals into answers that the page can show."""
+def _with_error_replies(function: ServerFunction) -> ServerFunction:
+    """Turn the errors that a person can correct into replies that the page shows."""
 
-    @functools.wraps(call)
-    def answered(request: dict[str, Any]) -> dict[str, Any]:
+    @functools.wraps(function)
+    def replying(request: dict[str, Any]) -> dict[str, Any]:
         try:
-            return call(request) | {"ok": True}
+            return function(request) | {"ok": True}
         except ConflictError as error:
             return {"ok": False, "conflict": True, "error": str(error)}
         except ReplacedError as error:
             return {"ok": False, "replaced": True, "error": str(error)}
         except OSError as error:
             reason = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-            return {"ok": False, "error": f"a file cannot be written or read ({reason}); mend its disk or its folder"}
+            return {"ok": False, "error": f"a file cannot be written or read ({reason}); check its disk and folder"}
         except ValueError as error:
             return {"ok": False, "error": str(error)}
 
-    return answered
+    return replying

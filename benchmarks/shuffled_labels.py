@@ -19,7 +19,7 @@ import numpy as np
 
 from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations
-from dataset.sample_file import VqaSample, write_samples
+from dataset.sample_file import VqaSample
 from dataset.samples import build_sample_set
 
 
@@ -47,19 +47,21 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     """Shuffle, train, report; return 0 when the adapter is rejected."""
     demo, output = Path(arguments.demo), Path(arguments.output)
-    samples, adapter = output / "samples.jsonl", output / "adapter"
+    adapter = output / "adapter"
 
     from train.recipe import read_recipe
+    from train.training_data import make_training_data
 
-    overrides = [f"data.samples={samples}", f"sft.output_dir={adapter}", *arguments.overrides]
+    annotation = demo / "demo.json"
+    overrides = [f"data.annotations=[{annotation}]", f"sft.output_dir={adapter}", *arguments.overrides]
     recipe = read_recipe(arguments.recipe, overrides)
-    demonstrations = read_demonstrations([demo / "demo.json"])
-    proper = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling)
-    write_samples(samples, shuffle_answers(proper, arguments.seed), recipe.data.window, demonstrations)
+    demonstrations = read_demonstrations([annotation])
+    samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling)
+    data = make_training_data(recipe, shuffle_answers(samples, arguments.seed), demonstrations)
 
     from train.lora import train_lora
 
-    train_lora(recipe, overwrite=True)
+    train_lora(recipe, overwrite=True, data=data)
 
     from infer.report.card import make_report
     from infer.report.evaluate import EvaluationSpec

@@ -7,7 +7,7 @@ from dataset.demonstration import Demonstration, read_demonstration, read_demons
 from dataset.labels import label_curve, plan_steps, remaining_subtasks
 from dataset.preview import preview_demonstration, write_preview
 from dataset.prompts import Answer, build_completion, build_prompt, parse_answer
-from dataset.sample_file import VqaSample, as_hf_dataset, read_samples, write_samples
+from dataset.sample_file import VqaSample, from_dataset, read_samples, to_dataset, write_samples
 from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
@@ -27,7 +27,6 @@ __all__ = [
     "VideoReader",
     "VqaSample",
     "WindowSpec",
-    "as_hf_dataset",
     "build_completion",
     "build_prompt",
     "build_sample_set",
@@ -37,6 +36,7 @@ __all__ = [
     "demonstration_curve",
     "fingerprint",
     "frame_similarity",
+    "from_dataset",
     "has_fingerprint",
     "label_curve",
     "parse_answer",
@@ -47,6 +47,7 @@ __all__ = [
     "read_demonstrations",
     "read_samples",
     "remaining_subtasks",
+    "to_dataset",
     "window_indices",
     "write_annotation",
     "write_preview",

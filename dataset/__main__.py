@@ -14,21 +14,20 @@ from dataset.budget import read_token_budget
 from dataset.check import Finding, check_files
 from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations, update_video_paths
-from dataset.formats.conversations import write_conversations
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
-from dataset.sample_file import write_samples
+from dataset.sample_file import to_dataset, write_samples
 from dataset.samples import build_sample_set
 
 EPILOG = """\
 examples:
   python -m dataset data/demo.json --check
-      what the check says about one annotated demonstration; exit status 2 when there are errors
+      errors and warnings about one annotated demonstration; exit status 2 when there are errors
   python -m dataset data/demo.json --config recipes/oneshot.yaml --output data/samples.jsonl
-      samples with the window rule and the sampling of that recipe; train on them with
-      python -m train --config recipes/oneshot.yaml data.samples=data/samples.jsonl
+      the samples that this recipe trains on, as JSON lines (or Parquet: --output data/samples.parquet);
+      from dataset import read_samples; read_samples("data/samples.jsonl").push_to_hub("me/my-samples")
   python -m dataset data/demo.json --config recipes/oneshot.yaml --preview data/samples.html
-      one page that shows windows, questions, answers and label curves; opens without a network
+      one page with windows, questions, answers and label curves; it needs no network
   python -m dataset data/demo.json --config recipes/oneshot.yaml --export data/conversations
       pictures and conversations.jsonl for training elsewhere
 """
@@ -43,19 +42,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
     )
-    parser.add_argument("--config", help="recipe whose `data` section is used; without it the defaults")
-    parser.add_argument("--videos", action="append", default=[], help="folder in which moved videos are looked for")
-    parser.add_argument("--update_videos", action="store_true", help="record where moved videos were found")
+    parser.add_argument("--config", help="recipe whose `data` section is used (default: docs/recipe.md)")
+    parser.add_argument("--videos", action="append", default=[], help="folder to search for videos that have moved")
+    parser.add_argument("--update_videos", action="store_true", help="record the new place of moved videos")
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--output", help="JSONL file of samples to write; replaced if it exists")
+    parser.add_argument("--output", help="file of samples to write, .jsonl or .parquet; replaced if it exists")
     parser.add_argument("--preview", metavar="HTML", help="page of samples to write; replaced if it exists")
-    parser.add_argument("--export", metavar="FOLDER", help="folder of pictures and conversations to write, for others")
+    parser.add_argument("--export", metavar="FOLDER", help="folder for pictures and conversations, for other trainers")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Check, then write what was asked for."""
+    """Check the demonstrations, then write samples, preview or export."""
     overrides = [word for word in arguments.annotations if "=" in word and word.startswith("data.")]
     paths = [word for word in arguments.annotations if word not in overrides]
     data = read_data_section(arguments.config, overrides)
@@ -89,20 +88,22 @@ def main(arguments: argparse.Namespace) -> int:
         )
     samples = build_sample_set(demonstrations, data.window, data.sampling, data.labels)
     if arguments.output:
-        write_samples(arguments.output, samples, data.window, demonstrations)
+        write_samples(arguments.output, to_dataset(samples), data.window, demonstrations)
         directions = ", ".join(f"{count} {name}" for name, count in Counter(s.direction for s in samples).items())
         print(f"wrote {len(samples)} samples ({directions}) to {arguments.output}")
     if arguments.export:
+        from dataset.formats.conversations import write_conversations
+
         pictures = write_conversations(arguments.export, samples)
         print(f"wrote {len(samples)} conversations and {pictures} pictures to {arguments.export}")
     if arguments.preview:
-        shown = write_preview(arguments.preview, demonstrations, samples, data.labels)
-        print(f"wrote {arguments.preview}: {shown} of {len(samples)} samples, as pictures")
+        count = write_preview(arguments.preview, demonstrations, samples, data.labels)
+        print(f"wrote {arguments.preview}: {count} of {len(samples)} samples, with pictures")
     return 0
 
 
 def findings_table(findings: Sequence[Finding], width: int | None = None) -> str:
-    """Return the findings as a table: level, file, place, what it is; wrapped to `width` columns."""
+    """Return the findings as a table: level, file, place, message; wrapped to `width` columns."""
     width = width or shutil.get_terminal_size((120, 24)).columns
     rows = [(finding.level, finding.where, finding.place or "-", finding.message) for finding in findings]
     sizes = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]

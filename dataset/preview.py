@@ -1,6 +1,6 @@
-"""A page to look at the samples: label curve per demonstration, windows as pictures, question and answer.
+"""The sample preview: one page with the label curve of each demonstration, windows as pictures, questions and answers.
 
-Knows samples, pictures and HTML; decides nothing about samples. The page is one file that opens without a network.
+Knows samples, pictures and HTML; does not know how samples are made. The page is one file and needs no network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLOT_WIDTH, PLOT_HEIGHT = 900, 150
 def write_preview(
     path: str | Path, demonstrations: Sequence[Demonstration], samples: Sequence[VqaSample], labels: Labels = "linear"
 ) -> int:
-    """Write the page; returns how many samples it shows, `SAMPLES_PER_KIND` of every kind and demonstration."""
+    """Write the page and return how many samples it shows: `SAMPLES_PER_KIND` of every kind and demonstration."""
     parts = [preview_demonstration(d, samples, labels) for d in demonstrations]
     environment = Environment(loader=PackageLoader("dataset", "templates"), autoescape=True)
     page = environment.get_template("preview.html").render(
@@ -46,7 +46,7 @@ def preview_demonstration(
 ) -> dict[str, Any]:
     """Return what the page shows of one demonstration: `annotation`, `episode`, `plot`, `kinds` and `samples`.
 
-    Every entry of `samples` has the sample, its time and `pictures`, JPEGs of its window as data URIs.
+    Every entry of `samples` holds the sample, its time in seconds and `pictures`, JPEGs of its window as data URIs.
     """
     own = [sample for sample in samples if sample.episode == demonstration.episode]
     chosen = choose_samples(own)
@@ -70,7 +70,7 @@ def preview_demonstration(
 
 
 def choose_samples(samples: Sequence[VqaSample], per_kind: int = SAMPLES_PER_KIND) -> list[VqaSample]:
-    """Return up to `per_kind` samples of every kind, spread evenly over the demonstration, in its order."""
+    """Return up to `per_kind` samples of every kind, evenly spread, in the order of `samples`."""
     chosen = []
     for kind in dict.fromkeys(sample.direction for sample in samples):
         places = [place for place, sample in enumerate(samples) if sample.direction == kind]
@@ -80,7 +80,7 @@ def choose_samples(samples: Sequence[VqaSample], per_kind: int = SAMPLES_PER_KIN
 
 
 def window_pictures(samples: Sequence[VqaSample], height: int = PICTURE_HEIGHT) -> dict[tuple[str, int], str]:
-    """Return every frame that the samples show, by (video, frame), as a JPEG data URI at most `height` pixels high."""
+    """Return every frame of the windows by (video, frame), as a JPEG data URI, `height` pixels high at most."""
     needed: dict[str, set[int]] = {}
     for sample in samples:
         needed.setdefault(sample.video, set()).update(sample.window_frame_indices)

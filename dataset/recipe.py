@@ -1,6 +1,6 @@
 """The `data` section of a recipe: which demonstrations, which windows, which samples.
 
-Knows OmegaConf and the types of this package; does not know models or training. `train.recipe` embeds it.
+Knows OmegaConf and the types of this package; does not know models or training. `train.recipe` contains it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ class DataSection:
 
     Args:
         annotations: Annotation files.
-        samples: JSONL that `python -m dataset` wrote, in place of `annotations`; it brings its own window rule.
-        window: Which frames accompany the current one; every recipe states it.
+        window: Which frames accompany the current one; every recipe sets it.
         sampling: Which samples a demonstration gives.
         labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).
     """
 
     annotations: tuple[str, ...] = ()
-    samples: str | None = None
     window: WindowSpec = MISSING
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     labels: Labels = "linear"

@@ -1,25 +1,27 @@
-"""Samples as records and as files: one question about one window with its answer, one line of JSON.
+"""Sample files: one question about one window with its answer, as rows of a `datasets.Dataset`, JSONL or Parquet.
 
-Knows JSON and the trainer's data set type; no pixels. Does not know how samples are chosen (see `samples`).
+Knows rows and files; no pixels. Does not know how samples are chosen (see `samples`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from dataset.demonstration import Demonstration
-from dataset.files import write_text_atomically
-from dataset.fingerprint import size_of
+from dataset.files import write_bytes_atomically, write_text_atomically
 from dataset.prompts import PROMPT_VERSION
-from dataset.video import fingerprint
 from dataset.window import WindowSpec
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
+
+PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,16 @@ class VqaSample:
     """One question about one window, with its answer.
 
     Args:
-        video: Path of the video, seen from the working directory.
+        video: Path of the video, relative to the working directory.
         episode: Name of the demonstration; samples of one demonstration share it.
         frame_index: The current frame; `window_frame_indices[-1] == frame_index`.
-        window_frame_indices: Source frames shown, oldest first.
+        window_frame_indices: Source frames of the window, oldest first.
         prompt: The question.
         completion: The answer to learn.
         progress: Its percentage, 0 to 100.
-        direction: How the window came about: "forward" (as recorded), "single" (the current frame alone), "reversed"
+        direction: How the window was made: "forward" (as recorded), "single" (the current frame alone), "reversed"
             (played backwards), "held" (the robot pauses), "rewind" (forward, then back), "speed" (faster or slower),
-            "wrong_task" (as recorded, but asked about another task).
+            "wrong_task" (as recorded, but the question names another task).
     """
 
     video: str
@@ -55,12 +57,49 @@ class VqaSample:
             )
 
 
-def write_samples(
-    path: str | Path, samples: list[VqaSample], window: WindowSpec, demonstrations: Iterable[Demonstration]
-) -> None:
-    """Write samples as JSONL and, beside it, `<name>.meta.json` with what training must know about them.
+def to_dataset(samples: Sequence[VqaSample]) -> Dataset:
+    """Return samples as a `datasets.Dataset`, one row per sample and one column per field.
 
-    Writing replaces: nothing is ever appended to an earlier set.
+    This is what TRL's trainers take. Its own methods do the rest: `push_to_hub("me/my-samples")`, `to_parquet`, `map`.
+    It is held in memory and leaves nothing in the cache folder of `datasets`.
+    """
+    from datasets import Dataset
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from map(asdict, samples)
+
+    # a cache of its own: with the user's, an earlier call's samples could come back
+    with TemporaryDirectory() as cache, _without_progress_bars():
+        return Dataset.from_generator(rows, features=_features(), cache_dir=cache, keep_in_memory=True)
+
+
+def from_dataset(rows: Dataset) -> list[VqaSample]:
+    """Return the samples that the rows of a dataset hold, in order.
+
+    Raises:
+        ValueError: A row is no sample; the message has its number, counted from 1.
+    """
+    samples = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            samples.append(VqaSample(**{**row, "window_frame_indices": tuple(row["window_frame_indices"])}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"row {number} is no sample: {error}") from None
+    return samples
+
+
+def write_samples(
+    path: str | Path, samples: Dataset, window: WindowSpec, demonstrations: Iterable[Demonstration]
+) -> None:
+    """Write samples, and beside them `NAME.meta.json`: the window rule, the prompt version and where they came from.
+
+    An earlier file is replaced in one step.
+
+    Args:
+        path: A file of JSON lines, or of Parquet if its name ends in `.parquet`.
+        samples: From `to_dataset`.
+        window: The window rule that the samples were made with.
+        demonstrations: The demonstrations that the samples were made from.
     """
     path = Path(path)
     meta = {
@@ -68,51 +107,68 @@ def write_samples(
         "window": window.to_dict(),
         "num_samples": len(samples),
         "demonstrations": [
-            {"annotation": d.path, "video": d.video, "fingerprint": _present_form(d), "task": d.annotation.task}
+            {"annotation": d.path, "video": d.video, "fingerprint": d.annotation.fingerprint, "task": d.annotation.task}
             for d in demonstrations
         ],
     }
-    write_text_atomically(path, "".join(json.dumps(asdict(s), ensure_ascii=False) + "\n" for s in samples))
-    write_text_atomically(meta_path(path), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+    if path.suffix == PARQUET:
+        with TemporaryDirectory() as folder, _without_progress_bars():
+            samples.to_parquet(Path(folder) / "samples")
+            write_bytes_atomically(path, (Path(folder) / "samples").read_bytes())
+    else:
+        write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples))
+    write_text_atomically(path.with_suffix(".meta.json"), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
 
 
-def _present_form(demonstration: Demonstration) -> str:
-    """Return the fingerprint of the video in the form of this version, also where its annotation is older."""
-    stored = demonstration.annotation.fingerprint
-    return stored if size_of(stored) is not None else fingerprint(demonstration.video)
-
-
-def as_hf_dataset(samples: Sequence[VqaSample]) -> Dataset:
-    """Return the samples as a `datasets.Dataset`, one column per field: what TRL's trainers take."""
-    from datasets import Dataset
-
-    return Dataset.from_list([asdict(sample) for sample in samples])
-
-
-def meta_path(path: str | Path) -> Path:
-    """Return the path of the description beside a samples file."""
-    return Path(path).with_suffix(".meta.json")
-
-
-def read_samples(path: str | Path) -> tuple[list[VqaSample], WindowSpec, tuple[str, ...]]:
-    """Read samples with their window rule and their task texts.
+def read_samples(path: str | Path) -> Dataset:
+    """Read a file of samples, JSON lines or Parquet; `from_dataset` turns its rows into `VqaSample`s.
 
     Raises:
-        ValueError: A file is missing or damaged; the message names it and the line.
+        ValueError: The file is missing or damaged.
     """
+    from datasets import DatasetDict, load_dataset
+    from datasets.exceptions import DatasetGenerationError
+
+    if not Path(path).is_file():
+        raise ValueError(f"samples {path}: no such file; make it with `python -m dataset`")
+    kind = "parquet" if Path(path).suffix == PARQUET else "json"
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        meta = json.loads(meta_path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"samples {error.filename}: no such file; make them with `python -m dataset`") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{meta_path(path)}: no valid JSON ({error}); make the samples again") from None
-    samples = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            samples.append(VqaSample(**{**row, "window_frame_indices": tuple(row["window_frame_indices"])}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"samples {path}, line {number}: {error}; make the samples again") from None
-    tasks = tuple(dict.fromkeys(row["task"] for row in meta["demonstrations"]))
-    return samples, WindowSpec(**meta["window"]), tasks
+        with TemporaryDirectory() as cache, _without_progress_bars():
+            files = load_dataset(kind, data_files=str(path), features=_features(), cache_dir=cache, keep_in_memory=True)
+    except DatasetGenerationError as error:
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(f"samples {path}: damaged ({cause}); make the file again with `python -m dataset`") from None
+    assert isinstance(files, DatasetDict)  # one file without a split is the split "train"
+    return files["train"]
+
+
+def _features() -> Features:
+    from datasets import Features, List, Value
+
+    text, number = Value("string"), Value("int64")
+    return Features(
+        {
+            "video": text,
+            "episode": text,
+            "frame_index": number,
+            "window_frame_indices": List(number),
+            "prompt": text,
+            "completion": text,
+            "progress": Value("float64"),
+            "direction": text,
+        }
+    )
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of `datasets` inside the block: samples are made in less than a second."""
+    import datasets
+
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

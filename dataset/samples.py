@@ -1,14 +1,13 @@
-"""Samples: which frames of an annotated demonstration are asked about, with which window, and the answer to learn.
+"""Samples: which frames of an annotated demonstration become samples, with which window, and the answer to learn.
 
-Knows annotations, windows, labels and prompts; no pixels but through the cached similarity of visual labels. Does not
-know tokens or models.
+The one place where samples are made: for training, for the page's preview and for files. Knows annotations, windows,
+labels and prompts; pixels only through the cached similarity that visual labels need. Does not know tokens or models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -34,27 +33,24 @@ SPEED_RANGE = 2.0  # "speed" samples play between half and twice the speed
 class SamplingSpec:
     """Which samples one demonstration gives.
 
-    Every `*_share` is the share of the frames asked about that get one more sample, 0 to 1. Its label is exact without
-    further work of a person: the window ends at the frame, whatever was played before it.
+    A sampled frame gives one sample as recorded. Every `*_share` is the share of the sampled frames, 0 to 1, that give
+    one more sample of another kind. Its label is exact without more annotation: progress depends on the last frame of
+    the window, not on what came before.
 
     Args:
-        every: Every n-th frame is asked about; >= 1.
-        finished_frames: Finished frames of a success, spread over its tail, at most so many; each `finished_repeats`
-            times, so that success is taught although its tail is short.
+        every: Every n-th frame is sampled; >= 1.
+        finished_frames: Most frames of the finished tail of a success, evenly spread. Each gives `finished_repeats`
+            samples, because the tail is short and success must be taught.
         finished_repeats: See `finished_frames`.
-        single_frame_share: The frame alone.
-        reversed_share: Played backwards: teaches that progress is read from the scene and not from the clock.
-        seed: Seed of the draws.
+        single_frame_share: The frame alone, without earlier ones.
+        reversed_share: Played backwards: teaches that progress follows the scene and not the passing of time.
+        seed: Seed of the random choices.
         held_share: The robot pauses: the last places of the window repeat the frame.
         rewind_share: Played forward past the frame, then back to it.
         speed_share: Played at half to twice the speed.
-        wrong_task_share: Asked about another task: the answer is that nothing of it is visible, 0 %.
-        wrong_tasks: Tasks that no demonstration shows, for `wrong_task_share`; those of the other demonstrations are
-            used as well.
-        window_jitter: The spacing of every recorded window is changed by up to this share of itself, 0 to below 1.
-        balance_stages: Every kept stage gets equally many frames asked about, evenly spread: long stages lose some,
-            short ones repeat some.
-        cameras: "main", or "all" to give the same samples from every camera of the episode.
+        wrong_task_share: The question names another task: the answer is that nothing of it is visible, 0 %.
+        wrong_tasks: Tasks that no demonstration shows, for `wrong_task_share`. The tasks of the other demonstrations
+            are used as well.
     """
 
     every: int = 1
@@ -68,9 +64,6 @@ class SamplingSpec:
     speed_share: float = 0.0
     wrong_task_share: float = 0.0
     wrong_tasks: tuple[str, ...] = ()
-    window_jitter: float = 0.0
-    balance_stages: bool = False
-    cameras: Literal["main", "all"] = "main"
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -81,16 +74,12 @@ class SamplingSpec:
         for name in vars(self):
             if name.endswith("_share") and not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"data.sampling.{name} is {getattr(self, name)}; it is a share, 0 to 1")
-        if not 0.0 <= self.window_jitter < 1.0:
-            raise ValueError(f"data.sampling.window_jitter is {self.window_jitter}; use 0 to 0.99")
-        if self.cameras not in ("main", "all"):
-            raise ValueError(f'data.sampling.cameras is "{self.cameras}"; use "main" or "all"')
 
 
 def build_sample_set(
     demonstrations: Sequence[Demonstration], window: WindowSpec, sampling: SamplingSpec, labels: Labels = "linear"
 ) -> list[VqaSample]:
-    """Return the samples of all demonstrations; `wrong_task_share` asks each about the tasks of the others."""
+    """Return the samples of all demonstrations; the tasks of the others serve as wrong tasks of each."""
     tasks = dict.fromkeys(demonstration.annotation.task for demonstration in demonstrations)
     return [
         sample
@@ -106,7 +95,10 @@ def build_sample_set(
 
 
 def demonstration_curve(demonstration: Demonstration, labels: Labels = "linear") -> np.ndarray:
-    """Return the label curve of a demonstration; "visual" reads the main camera's video, or its cached hashes."""
+    """Return the label curve of a demonstration, percent, shape (num_frames,).
+
+    "visual" labels decode the main camera's video, or use its cached hashes.
+    """
     needs_pixels = labels == "visual" and demonstration.annotation.measured_progress is None
     similarity = frame_similarity(VideoReader(demonstration.video)) if needs_pixels else None
     return label_curve(demonstration.annotation, labels, similarity)
@@ -122,14 +114,14 @@ def build_samples(
     """Return the samples of one demonstration, in frame order; the same seed gives the same samples.
 
     Args:
-        demonstration: What to ask about.
-        window: Which frames accompany the one asked about.
-        sampling: Which frames are asked about, and how.
+        demonstration: The annotated demonstration.
+        window: Which frames accompany the sampled one.
+        sampling: Which frames are sampled, and how.
         curve: Its labels, percent, shape (num_frames,); the linear ones by default.
-        other_tasks: Tasks it does not show, beside `sampling.wrong_tasks`.
+        other_tasks: Tasks that it does not show, in addition to `sampling.wrong_tasks`.
 
     Raises:
-        ValueError: Wrong tasks are asked for and there is none.
+        ValueError: `sampling.wrong_task_share` is set, and no other task is known.
     """
     annotation = demonstration.annotation
     curve = label_curve(annotation) if curve is None else curve
@@ -139,11 +131,11 @@ def build_samples(
             f"data.sampling.wrong_task_share is {sampling.wrong_task_share}, but {demonstration.path} has the only "
             'task; name others in data.sampling.wrong_tasks=["..."]'
         )
-    # Two streams, so that asking for a further kind of sample leaves the others as they were.
+    # Two generators, so that one more kind of sample does not change the other kinds.
     rng = np.random.default_rng([sampling.seed, annotation.num_frames])
     extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
-    asked = _frames_to_ask(annotation, sampling)
-    answers = {t: _answer(annotation, float(curve[t]), t) for t in set(asked)}
+    sampled = _sampled_frames(annotation, sampling)
+    answers = {t: _answer(annotation, float(curve[t]), t) for t in set(sampled)}
     episode, prompt = demonstration.episode, build_prompt(annotation.task)
 
     def sample(t: int, direction: str) -> VqaSample:
@@ -152,7 +144,7 @@ def build_samples(
         return VqaSample(video, episode, t, window_frames, prompt, answers[t], progress, direction)
 
     samples = []
-    for t in asked:
+    for t in sampled:
         samples.append(sample(t, "forward"))
         for direction, share in (("single", sampling.single_frame_share), ("reversed", sampling.reversed_share)):
             if rng.random() < share:
@@ -167,36 +159,23 @@ def build_samples(
         if extra_rng.random() < sampling.wrong_task_share:
             task = wrong_tasks[extra_rng.integers(len(wrong_tasks))]
             samples.append(_about_another_task(sample(t, "forward"), task))
-    if sampling.cameras == "all":
-        videos = demonstration.views.values()
-        return [replace(sample, video=video) for sample in samples for video in videos]
     return samples
 
 
-def _frames_to_ask(annotation: Annotation, sampling: SamplingSpec) -> list[int]:
-    """Return frames of kept stages and of the tail, rising; finished frames repeated as the spec says."""
+def _sampled_frames(annotation: Annotation, sampling: SamplingSpec) -> list[int]:
+    """Return frames of kept stages and of the tail, rising; finished frames are repeated `finished_repeats` times."""
     kept = [t for stage in annotation.kept_stages for t in range(stage.start, stage.end)]
     tail = range(annotation.last_stage_end, annotation.num_frames)
-    asked = kept[:: sampling.every]
-    if sampling.balance_stages:
-        asked = _balanced(annotation, asked)
+    sampled = kept[:: sampling.every]
     if annotation.success:
         count = min(sampling.finished_frames, len(tail))
         finished = sorted({tail[round(position)] for position in np.linspace(len(tail) - 1, 0, count)}) if count else []
-        return asked + [t for t in finished for _ in range(sampling.finished_repeats)]
-    return asked + list(tail[:: sampling.every])
-
-
-def _balanced(annotation: Annotation, asked: list[int]) -> list[int]:
-    """Return about as many frames, equally many from every kept stage that has any, evenly spread inside it."""
-    by_stage = [[t for t in asked if stage.start <= t < stage.end] for stage in annotation.kept_stages]
-    by_stage = [frames for frames in by_stage if frames]
-    share = max(round(len(asked) / len(by_stage)), 1)
-    return [frames[k * len(frames) // share] for frames in by_stage for k in range(share)]
+        return sampled + [t for t in finished for _ in range(sampling.finished_repeats)]
+    return sampled + list(tail[:: sampling.every])
 
 
 def _answer(annotation: Annotation, progress: float, t: int) -> str:
-    """Return the answer to learn at frame `t`: only a success at 100 % is done, all else has steps left."""
+    """Return the answer to learn at frame `t`. Only a success at 100 % is done; everything else has steps left."""
     finished = annotation.success and progress == 100.0
     return build_completion(progress, () if finished else remaining_subtasks(annotation, t), annotation.reason)
 
@@ -221,8 +200,7 @@ def _window(
         return rewind_window_indices(window, t, fps, first, last, turn=int(rng.integers(1, window.size)))
     if direction == "speed":
         return window_indices(window, t, fps, first, stretch=float(SPEED_RANGE ** rng.uniform(-1.0, 1.0)))
-    jitter = rng.uniform(-1.0, 1.0) * sampling.window_jitter if sampling.window_jitter else 0.0
-    return window_indices(window, t, fps, first, stretch=1.0 + jitter)
+    return window_indices(window, t, fps, first)
 
 
 def _about_another_task(sample: VqaSample, task: str) -> VqaSample:
@@ -231,7 +209,7 @@ def _about_another_task(sample: VqaSample, task: str) -> VqaSample:
 
 
 def _segment(annotation: Annotation, t: int) -> tuple[int, int]:
-    """Return first and last frame of the stretch around `t` without an excluded stage: windows stay inside it."""
+    """Return first and last frame of the segment around `t` without an excluded stage; windows stay inside it."""
     first = max((stage.end for stage in annotation.stages if stage.excluded and stage.end <= t), default=0)
     last = min(
         (stage.start for stage in annotation.stages if stage.excluded and stage.start > t),

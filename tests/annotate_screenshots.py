@@ -58,7 +58,7 @@ def main(predictions: Path) -> None:
             light.press("Enter")
             light.go(60)
             light.press("Control+Enter")
-            light.wait("generated", "done")
+            light.wait("samples", "done")
             light.page.set_viewport_size({"width": 1440, "height": 1400})
             light.page.wait_for_timeout(1500)
             save(light, "samples")
@@ -81,14 +81,14 @@ def main(predictions: Path) -> None:
             dark.page.wait_for_timeout(1200)
             save(dark, "dark")
 
-            results = open_page("failure_stop", height=1400)
-            results.page.click("#predictions-tab")
+            predictor = open_page("failure_stop", height=1400)
+            predictor.page.click("#predictions-tab")
             files = [predictions / f"failure_stop.{model}.jsonl" for model in ("base", "adapter")]
-            results.page.set_input_files("#result-files", files)
-            results.wait("results", 2)
-            results.go(60)
-            results.page.wait_for_timeout(1200)
-            save(results, "results")
+            predictor.page.set_input_files("#prediction-files", files)
+            predictor.wait("predictions", 2)
+            predictor.go(60)
+            predictor.page.wait_for_timeout(1200)
+            save(predictor, "results")
         browser.close()
 
 

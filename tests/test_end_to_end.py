@@ -52,7 +52,9 @@ def run(tmp_path_factory) -> Path:
         )
         == 0
     )
-    overrides = [f"data.samples={samples}", f"sft.output_dir={folder / 'adapter'}", "sft.max_steps=6"]
+    overrides = [
+        f"data.annotations=[{DEMO / 'demo.json'}]", f"sft.output_dir={folder / 'adapter'}", "sft.max_steps=6",
+    ]  # fmt: skip
     train_lora(read_recipe(recipe_path, overrides))
     make_report(
         report_parser().parse_args([
@@ -68,13 +70,14 @@ def test_the_run_leaves_what_it_promises(run):
     for name in (
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/progress_config.json",
         "adapter/recipe.yaml", "adapter/tokenizer.json", "adapter/train_summary.json", "report.json", "report.html",
-        "predictions/success_1.base.jsonl", "predictions/success_1.adapter.jsonl",
+        "predictions/success_1.base.jsonl", "predictions/success_1.adapter.jsonl", "adapter/samples.jsonl",
     ):  # fmt: skip
         assert (run / name).stat().st_size > 0, name
     assert not list(run.glob("*.partial")) and not list(run.glob("*.earlier"))
     summary = json.loads((run / "adapter" / "train_summary.json").read_text())
     assert summary["steps"] == 6
     assert summary["samples"] == len((run / "samples.jsonl").read_text().splitlines())
+    assert (run / "adapter" / "samples.jsonl").read_bytes() == (run / "samples.jsonl").read_bytes()
     config = json.loads((run / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "recipes/nano/model"  # no path of this machine
 
@@ -167,7 +170,8 @@ def test_the_loss_is_on_the_answer_only(nano):
 @pytest.mark.slow
 def test_an_existing_adapter_is_kept_unless_told(run):
     recipe = read_recipe(
-        ROOT / "recipes" / "nano.yaml", [f"data.samples={run / 'samples.jsonl'}", f"sft.output_dir={run / 'adapter'}"]
+        ROOT / "recipes" / "nano.yaml",
+        [f"data.annotations=[{DEMO / 'demo.json'}]", f"sft.output_dir={run / 'adapter'}"],
     )
     with pytest.raises(ValueError, match="exists already"):
         train_lora(recipe)

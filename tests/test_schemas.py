@@ -11,7 +11,7 @@ from dataset.annotation import Annotation, Camera, Stage
 from dataset.annotation_file import read_annotation, write_annotation
 from dataset.demonstration import read_demonstration
 from dataset.formats.conversations import write_conversations
-from dataset.sample_file import VqaSample, write_samples
+from dataset.sample_file import VqaSample, to_dataset, write_samples
 from dataset.samples import SamplingSpec, build_samples
 from dataset.window import WindowSpec
 from infer.model.adapter_folder import ProgressConfig
@@ -104,7 +104,7 @@ def test_what_the_schema_of_annotations_refuses_the_reader_refuses_too(full, tmp
 def test_samples_and_conversations(annotation_path, tmp_path, window):
     demonstration = read_demonstration(annotation_path)
     samples = build_samples(demonstration, window, EVERY_KIND)
-    write_samples(tmp_path / "samples.jsonl", samples, window, [demonstration])
+    write_samples(tmp_path / "samples.jsonl", to_dataset(samples), window, [demonstration])
     rows = read_lines(tmp_path / "samples.jsonl")
     for row in rows:
         schema("sample").validate(row)

@@ -80,8 +80,7 @@ def save_adapter(
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
     ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
-    if data.demonstrations:
-        write_samples(folder / SAMPLES, data.samples, recipe.data.window, data.demonstrations)
+    write_samples(folder / SAMPLES, data.dataset, recipe.data.window, data.demonstrations)
 
 
 @torch.no_grad()

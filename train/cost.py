@@ -87,14 +87,15 @@ def estimate_cost(recipe: Recipe) -> Cost:
         counts = token_counts(model, data.samples, image_tokens)
         per_step = sft_config.per_device_train_batch_size * sft_config.gradient_accumulation_steps
         wanted = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
-        chosen = [data.samples[round(i * (len(data.samples) - 1) / max(wanted - 1, 1))] for i in range(wanted)]
+        spread = [round(i * (len(data.samples) - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+        part = replace(data, dataset=data.dataset.select(spread), held_out=[])
         with memory_explained(recipe):
-            trainer = make_trainer(short, model, replace(data, samples=chosen, held_out=[]), lora_config, sft_config)
+            trainer = make_trainer(short, model, part, lora_config, sft_config)
             timer = _StepTimer()
             trainer.add_callback(timer)
             started = time.monotonic()
-            trainer.data_collator = make_collator(short, model, chosen, sft_config)
-            per_frame = (time.monotonic() - started) / sum(map(len, needed_frames(chosen).values()))
+            trainer.data_collator = make_collator(short, model, part.samples, sft_config)
+            per_frame = (time.monotonic() - started) / sum(map(len, needed_frames(part.samples).values()))
             trainer.train()
     return _bill(trainer, data.samples, counts, image_tokens, full_config, per_frame, timer.seconds)
 

@@ -25,17 +25,16 @@ from dataset.command_line import run_command
 from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.files import write_text_atomically
 from dataset.labels import plan_steps
-from dataset.sample_file import write_samples
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader
 from infer.metrics.stages import answered_stages, labelled_stages
-from infer.model.adapter_folder import SAMPLES
 from infer.records import make_records, read_records, write_records
 from train.recipe import EvaluationSection, Recipe, read_recipe
 from train.rehearsal.disagreement import Stretch, find_disagreements
 from train.rehearsal.folds import Part, split_stages, without_fold
 from train.rehearsal.page import print_answer, summarise_rehearsal, write_page
 from train.rehearsal.perturbed import COPIES, RECORDED, ChangedVideo
+from train.training_data import make_training_data
 
 FOLDS = 3
 MAX_FRAMES = 160
@@ -117,10 +116,10 @@ def learn_and_read(
     kept = without_fold(samples, parts, number)
     if not kept:
         raise ValueError(f"no sample is left when part {number + 1} of every stage is held out; use fewer --folds")
-    write_samples(folder / SAMPLES, kept, recipe.data.window, [demonstration])
     fold = fold_recipe(recipe, folder)
+    data = make_training_data(fold, kept, [demonstration])
     base = base or load_base(fold, build_configs(fold, folder / "adapter")[1])
-    adapter = train_lora(fold, resume=True, base=base)
+    adapter = train_lora(fold, resume=True, base=base, data=data)
     model = bare_base(base).with_adapter(adapter)
     task, window = demonstration.annotation.task, recipe.data.window
     recording = VideoReader(demonstration.video)
@@ -136,10 +135,9 @@ def learn_and_read(
 
 
 def fold_recipe(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe of one fold: its samples and its folder, without evaluation and without outside logs."""
+    """Return the recipe of one fold: a folder of its own, no evaluation, no reports to other services."""
     return replace(
         recipe,
-        data=replace(recipe.data, annotations=(), samples=str(folder / SAMPLES)),
         evaluation=EvaluationSection(),
         sft={**recipe.sft, "output_dir": str(folder / "adapter"), "report_to": "none"},
     )

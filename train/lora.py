@@ -11,7 +11,6 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,11 @@ from train.training_data import TrainingData, read_training_data
 
 
 def train_lora(
-    recipe: Recipe, overwrite: bool = False, resume: bool = False, base: ProgressModel | None = None
+    recipe: Recipe,
+    overwrite: bool = False,
+    resume: bool = False,
+    base: ProgressModel | None = None,
+    data: TrainingData | None = None,
 ) -> Path:
     """Train a LoRA adapter and write it, complete, to `recipe.sft["output_dir"]`.
 
@@ -50,7 +53,8 @@ def train_lora(
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint; where there is none, start; where the adapter is
             complete, return it.
-        base: The base model, loaded already as the recipe says; `train.adapter_writer.bare_base` makes it bare again.
+        base: The base model, if it is in memory already; `train.adapter_writer.bare_base` takes an adapter off again.
+        data: What to train on, if it was made already; by default the recipe's demonstrations.
 
     Returns:
         The adapter folder.
@@ -67,7 +71,7 @@ def train_lora(
             print(f"{run.output} is complete; nothing to resume")
             return run.output
         run.check(overwrite, resume)
-    data = read_training_data(recipe)
+    data = data or read_training_data(recipe)
     model = base or load_base(recipe, sft_config)
     base_before = base_checksums(model.model)
     refuse_long_samples(model, data.samples, recipe.sft.get("max_length"))
@@ -141,7 +145,7 @@ def make_trainer(
             read_held_out=partial(read_episodes, model, data.held_out, recipe.data.window),
             model=model.model,
             args=sft_config,
-            train_dataset=Dataset.from_list([asdict(sample) for sample in data.samples]),
+            train_dataset=data.dataset,
             eval_dataset=Dataset.from_list(judged) if judged else None,
             processing_class=model.tokenizer,
             data_collator=WindowCollator(model, {}),  # its frames follow: which ones depends on what LoRA reaches

@@ -1,6 +1,6 @@
-"""A batch of adaptations: one adapter per task, one load of the base.
+"""One adapter per task, with the base loaded once.
 
-Knows how annotations group by task; the run of one task is `train.lora`.
+Knows how annotations group by task; `train.lora` trains one task.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from train.recipe import Recipe
 
 
 def train_each(recipe: Recipe, overwrite: bool = False, resume: bool = False) -> list[Path]:
-    """Train one adapter per task of the recipe's annotations; a task that fails does not stop the others.
+    """Train one adapter per task of the recipe's annotations; if one task fails, the others still run.
 
     Args:
-        recipe: The runs; `sft.output_dir` is the folder that gets one adapter folder per task.
-        overwrite, resume: As for `train_lora`, for every task.
+        recipe: The settings of all runs; `sft.output_dir` is the folder that holds one adapter folder per task.
+        overwrite, resume: See `train_lora`.
 
     Returns:
         The adapter folders, in the order of the tasks.
@@ -33,10 +33,10 @@ def train_each(recipe: Recipe, overwrite: bool = False, resume: bool = False) ->
     first = next(iter(recipes.values()))
     base = load_base(recipe, build_configs(first, Path(first.sft["output_dir"]))[1])
     folders, failures = [], []
-    for number, (task, one) in enumerate(recipes.items(), start=1):
+    for number, (task, recipe_of_task) in enumerate(recipes.items(), start=1):
         print(f"\n== {number}/{len(recipes)}: {task}", flush=True)
         try:
-            folders.append(train_lora(one, overwrite, resume, base))
+            folders.append(train_lora(recipe_of_task, overwrite, resume, base))
         except (ValueError, OSError) as error:
             print(f"failed: {error}", flush=True)
             failures.append(f'"{task}": {error}')
@@ -48,19 +48,12 @@ def train_each(recipe: Recipe, overwrite: bool = False, resume: bool = False) ->
 
 
 def recipes_by_task(recipe: Recipe) -> dict[str, Recipe]:
-    """Return one recipe per task, in the order in which the annotations name them.
-
-    Held-out episodes go to their own task's run.
-    """
-    if not recipe.data.annotations:
-        raise ValueError(
-            "recipe: --each makes one adapter per task of data.annotations; give it more than one annotation"
-        )
-    learnt, judged = _by_task(recipe.data.annotations), _by_task(recipe.evaluation.annotations)
-    recipes = {task: recipe.for_task(task, paths, judged.get(task, ())) for task, paths in learnt.items()}
+    """Return one recipe per task, in the order of the annotations; held-out episodes go to the recipe of their task."""
+    training, held_out = _by_task(recipe.data.annotations), _by_task(recipe.evaluation.annotations)
+    recipes = {task: recipe.for_task(task, paths, held_out.get(task, ())) for task, paths in training.items()}
     owners: dict[str, str] = {}
-    for task, one in recipes.items():
-        folder = one.sft["output_dir"]
+    for task, recipe_of_task in recipes.items():
+        folder = recipe_of_task.sft["output_dir"]
         if folder in owners:
             raise ValueError(
                 f'the tasks "{owners[folder]}" and "{task}" would share the folder {folder}; reword one of them'

@@ -1,6 +1,6 @@
-"""Recipes: everything a training run is determined by, as YAML.
+"""Recipes: all settings of a training run, as YAML.
 
-Knows the sections and their types; does not import torch, PEFT or TRL, so that a recipe is read and refused at once.
+Knows the sections and their types. Imports no torch, PEFT or TRL: an error in a recipe is reported at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SMALLER_IS_BETTER = ("mae",)
 
 @dataclass(frozen=True)
 class ImageSection:
-    """Pixel budget of one image: larger ones are scaled down into it, smaller ones up.
+    """Pixel budget of one image: larger images are scaled down to it, smaller ones up.
 
     Args:
         min_pixels: Least area in pixels; None leaves the base model's own.
@@ -35,11 +35,11 @@ class ImageSection:
 
 @dataclass(frozen=True)
 class FeaturesSection:
-    """Where the frames' vision features stay during a run.
+    """Where the vision features of the frames are stored during a run.
 
     Args:
-        memory_gb: Features of up to so many gigabytes (10^9 bytes) are held in memory; more go to `cache`.
-        cache: Folder of memory-mapped features, found again by the next run; delete it whenever you like.
+        memory_gb: Most gigabytes (10^9 bytes) of features held in memory; if there are more, all go to `cache`.
+        cache: Folder of memory-mapped features. The next run reuses them; it can be deleted between runs.
     """
 
     memory_gb: float = 4.0
@@ -52,17 +52,17 @@ class FeaturesSection:
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """Evaluation during training, by the code that inference runs; off unless episodes or a share are named.
+    """Evaluation during training, with the code of inference; off unless `annotations` or `held_out_share` is set.
 
     Args:
-        annotations: Annotated episodes that are not trained on.
-        held_out_share: Without such episodes: the share of every stage's frames that is taken out of the training
-            demonstrations and judged instead, 0 to 0.5. Their neighbours are trained on, so this shows whether the run
-            learns, not how well it carries over to another episode.
-        every_steps: Steps between two evaluations; there is one before the first step and one at the end as well.
-        metric: What "best" means; the adapter of the best evaluation is the one that is kept.
-        patience: Stop after so many evaluations without a better one; None never stops early.
-        max_sampled_frames: Frames judged per episode and direction of playback.
+        annotations: The held-out set: annotated episodes that are not trained on.
+        held_out_share: Without a held-out set: the share of the frames of every stage that is not trained on but
+            evaluated, 0 to 0.5. Their neighbours are trained on, so this shows whether the run learns, not how it does
+            on another episode.
+        every_steps: Steps between two evaluations. There is also one before the first step and one at the end.
+        metric: The metric of the best evaluation, whose adapter is kept.
+        patience: Stop after this many evaluations without a better one; None never stops early.
+        max_sampled_frames: Most frames sampled per episode and direction of playback.
     """
 
     annotations: tuple[str, ...] = ()
@@ -75,8 +75,8 @@ class EvaluationSection:
     def __post_init__(self) -> None:
         if self.annotations and self.held_out_share:
             raise ValueError(
-                "recipe: both evaluation.annotations and evaluation.held_out_share are set; with episodes of their own "
-                "no part of the training demonstrations need be held out, keep one of them"
+                "recipe: both evaluation.annotations and evaluation.held_out_share are set; with held-out episodes no "
+                "frames of the training demonstrations need to be held out, keep one of them"
             )
         if not 0.0 <= self.held_out_share <= 0.5:
             raise ValueError(f"recipe: evaluation.held_out_share is {self.held_out_share}; it is a share, 0 to 0.5")
@@ -89,7 +89,7 @@ class EvaluationSection:
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is evaluated during training."""
+        """Whether there is an evaluation during training."""
         return bool(self.annotations or self.held_out_share)
 
 
@@ -100,13 +100,13 @@ class Recipe:
     Args:
         model: Base model: a hub id, `id@revision`, or a folder (relative ones are looked up here, then in the
             checkout).
-        load_in_4bit: Hold the base's matrices in 4 bits while training (QLoRA; bitsandbytes, NVIDIA GPUs only).
+        load_in_4bit: Keep the base's matrices in 4 bits during training (QLoRA; bitsandbytes, NVIDIA GPUs only).
         data: Demonstrations, windows, samples.
         image: Pixel budget.
-        features: Where the frames' features stay.
+        features: Where vision features are stored.
         evaluation: Evaluation during training.
-        lora: Fields of `peft.LoraConfig`, untouched.
-        sft: Fields of `trl.SFTConfig`, untouched; `output_dir` becomes the adapter folder.
+        lora: Fields of `peft.LoraConfig`, passed on unchanged.
+        sft: Fields of `trl.SFTConfig`, passed on unchanged; `output_dir` is the adapter folder.
     """
 
     model: str = MISSING
@@ -121,25 +121,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.sft.get("output_dir"):
             raise ValueError("recipe: `sft.output_dir` is missing; name the folder that the adapter goes to")
-        if not self.data.annotations and not self.data.samples:
-            raise ValueError(
-                "recipe: no demonstrations; give data.annotations=[data/demo.json] (or data.samples=FILE.jsonl)"
-            )
-        if self.data.annotations and self.data.samples:
-            raise ValueError("recipe: both `data.annotations` and `data.samples` are set; keep one of them")
-        if self.evaluation.held_out_share and not self.data.annotations:
-            raise ValueError(
-                "recipe: evaluation.held_out_share needs data.annotations, to hold out a part of every stage; "
-                "data.samples alone does not say where the stages are"
-            )
+        if not self.data.annotations:
+            raise ValueError("recipe: no demonstrations; name them with data.annotations=[data/demo.json]")
 
-    def for_task(self, task: str, annotations: Sequence[str], judged: Sequence[str]) -> Recipe:
-        """Return the run of one task of a batch: its episodes, and a folder of its own under `sft.output_dir`."""
+    def for_task(self, task: str, annotations: Sequence[str], held_out: Sequence[str]) -> Recipe:
+        """Return the recipe of one task: its episodes, and a folder of its own under `sft.output_dir`."""
         slug = re.sub(r"[^a-z0-9]+", "-", task.lower()).strip("-")[:60] or "task"
         return replace(
             self,
             data=replace(self.data, annotations=tuple(annotations)),
-            evaluation=replace(self.evaluation, annotations=tuple(judged)),
+            evaluation=replace(self.evaluation, annotations=tuple(held_out)),
             sft={**self.sft, "output_dir": str(Path(self.sft["output_dir"]) / slug)},
         )
 
@@ -148,7 +139,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `key.sub=value` overrides.
 
     Raises:
-        ValueError: It is missing, no YAML, or holds an unknown key or a wrong type; the message names the key.
+        ValueError: The file is missing or no YAML, or a key is unknown or of the wrong type; the message names the key.
     """
     document = load_document(path, overrides)
     for section in ("data", "evaluation"):
@@ -158,5 +149,5 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def save_recipe(path: str | Path, recipe: Recipe) -> None:
-    """Write the effective recipe as YAML that `read_recipe` reads back."""
+    """Write a recipe, overrides included, as YAML that `read_recipe` reads."""
     write_text_atomically(path, OmegaConf.to_yaml(OmegaConf.create(asdict(recipe))))

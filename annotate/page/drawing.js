@@ -1,11 +1,19 @@
-// The timeline's drawing: ruler, filmstrip, coloured stages, curves, play head. Maps frames to pixels; changes nothing.
+// The drawing of the timeline: ruler, filmstrip, coloured stages, curves and play head. Maps frames to pixels. Knows one
+// canvas and what it is given to draw; does not know the page's state.
 
-const COLOURS = ["#2f6db5", "#b5532f", "#3f8a4d", "#8a4fa8", "#96701f", "#22808a", "#b23a6b", "#5c6b7a"];
-const RULER = 20, FILM = 54, BAND = 34, CURVE = 76, BAR = 7; // heights in CSS pixels
-const BAND_TOP = RULER + FILM + 2, CURVE_TOP = BAND_TOP + BAND + 4, TRACK_HEIGHT = CURVE_TOP + CURVE + BAR + 3;
+export const COLOURS = ["#2f6db5", "#b5532f", "#3f8a4d", "#8a4fa8", "#96701f", "#22808a", "#b23a6b", "#5c6b7a"];
+// heights in CSS pixels
+const RULER = 20;
+const FILM = 54;
+const BAND = 34;
+const CURVE = 76;
+const BAR = 7;
+const BAND_TOP = RULER + FILM + 2;
+const CURVE_TOP = BAND_TOP + BAND + 4;
+const TRACK_HEIGHT = CURVE_TOP + CURVE + BAR + 3;
 const SHORTEST_VIEW = 8; // frames
 
-class Track {
+export class Track {
   constructor(canvas) {
     Object.assign(this, { canvas, strip: null, bitmapOf: () => null });
     this.reset(1);
@@ -43,20 +51,21 @@ class Track {
     this.to = this.from + span;
   }
 
-  /** Zoom so that what lies under x stays there. */
+  /** Zoom; the frame under x stays there. */
   zoom(x, factor) {
-    const fixed = this.at(x), length = (this.to - this.from) * factor;
+    const fixed = this.at(x),
+      length = (this.to - this.from) * factor;
     this.show(fixed - (x / this.width) * length, length);
   }
 
-  /** Turn the page when frame i is out of sight. */
+  /** Scroll when frame i is out of sight. */
   reveal(i) {
     const length = this.to - this.from;
     if (i < this.from) this.show(i - 0.8 * length, length);
     else if (i + 1 > this.to) this.show(i - 0.2 * length, length);
   }
 
-  /** Number of the stage whose end is within a few pixels of x, or -1. */
+  /** Position of the stage whose end is within a few pixels of x, or -1. */
   boundaryAt(x, y, stages) {
     if (y < RULER || y > BAND_TOP + BAND) return -1;
     let best = -1;
@@ -67,14 +76,15 @@ class Track {
     return best;
   }
 
-  draw({ stages, shown, current, tail, ticks, curves, marked }) {
+  draw({ stages, shown, current, tail, proposals, curves, withFindings }) {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [this.width, TRACK_HEIGHT];
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);
     const style = getComputedStyle(this.canvas);
-    const [ink, faint, paper] = ["--body-text-color", "--border-color-primary", "--background-fill-secondary"]
-      .map((name) => style.getPropertyValue(name).trim() || "#888");
+    const [ink, faint, paper] = ["--body-text-color", "--border-color-primary", "--background-fill-secondary"].map(
+      (name) => style.getPropertyValue(name).trim() || "#888",
+    );
     const soft = `color-mix(in srgb, ${ink} 66%, ${paper})`;
     const pen = this.canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -85,14 +95,16 @@ class Track {
     this.drawRuler(pen, colours);
     this.drawFilm(pen, colours);
     this.drawCurves(pen, curves, colours);
-    this.drawStages(pen, stages, current, tail, marked, colours);
-    this.drawTicks(pen, ticks, stages);
+    this.drawStages(pen, stages, current, tail, withFindings, colours);
+    this.drawProposals(pen, proposals, stages);
     if (this.zoomed) this.drawBar(pen, colours);
     this.drawHead(pen, shown, height - BAR);
   }
 
   drawRuler(pen, { soft, faint }) {
-    const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].find((n) => this.xOf(n) - this.xOf(0) >= 64) || 20000;
+    const step =
+      [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].find((n) => this.xOf(n) - this.xOf(0) >= 64) ||
+      20000;
     pen.strokeStyle = faint;
     pen.fillStyle = soft;
     for (let i = Math.ceil(this.from / step) * step; i < Math.min(this.to, this.count); i += step) {
@@ -105,7 +117,7 @@ class Track {
     }
   }
 
-  /** Thumbnails of the strip; where they are too coarse for the zoom, the frames themselves as far as they are here. */
+  /** Thumbnails of the strip; where they are too coarse for the zoom, the frames themselves as far as they are loaded. */
   drawFilm(pen, { paper }) {
     pen.fillStyle = paper;
     pen.fillRect(0, RULER, this.width, FILM);
@@ -123,14 +135,15 @@ class Track {
     }
   }
 
-  drawStages(pen, stages, current, tail, marked, { ink, paper, faint }) {
+  drawStages(pen, stages, current, tail, withFindings, { ink, paper, faint }) {
     stages.forEach((stage, k) => {
       const [left, right] = [this.xOf(stage.start), this.xOf(stage.end)];
       if (right < 0 || left > this.width) return;
       pen.fillStyle = stage.excluded ? "#7b818b" : COLOURS[k % COLOURS.length];
       pen.fillRect(left, BAND_TOP, right - left, BAND);
       if (stage.excluded) this.hatch(pen, left, right, RULER, FILM + 2 + BAND);
-      const sign = marked.has(k) ? "⚠ " : "", back = stage.falls_back_to ? ` ↩${stage.falls_back_to}` : "";
+      const sign = withFindings.has(k) ? "⚠ " : "",
+        back = stage.falls_back_to ? ` ↩${stage.falls_back_to}` : "";
       this.label(pen, `${sign}${k + 1}. ${stage.subtask || "left out"}${back}`, left, right, "#fff");
       if (k === current) {
         pen.strokeStyle = ink;
@@ -155,16 +168,17 @@ class Track {
     }
   }
 
-  /** Proposed starts of stages: faint, and gone where there is a boundary already. */
-  drawTicks(pen, ticks, stages) {
-    const taken = new Set(stages.map((stage) => stage.end));
-    for (const tick of ticks) {
-      const x = Math.round(this.xOf(tick)) + 0.5;
-      if (taken.has(tick) || x < 0 || x > this.width) continue;
+  /** Proposed starts of stages; not drawn where a stage ends already. */
+  drawProposals(pen, proposals, stages) {
+    const boundaries = new Set(stages.map((stage) => stage.end));
+    for (const frame of proposals) {
+      const x = Math.round(this.xOf(frame)) + 0.5;
+      if (boundaries.has(frame) || x < 0 || x > this.width) continue;
       pen.setLineDash([3, 3]);
-      pen.lineWidth = 3;
-      pen.strokeStyle = "rgba(0, 0, 0, 0.35)";
-      for (const [width, colour] of [[3, "rgba(0, 0, 0, 0.3)"], [1, "rgba(255, 255, 255, 0.85)"]]) {
+      for (const [width, colour] of [
+        [3, "rgba(0, 0, 0, 0.3)"],
+        [1, "rgba(255, 255, 255, 0.85)"],
+      ]) {
         Object.assign(pen, { lineWidth: width, strokeStyle: colour });
         pen.beginPath();
         pen.moveTo(x, RULER);
@@ -201,7 +215,10 @@ class Track {
       pen.beginPath();
       let drawing = false;
       for (const [frame, percent] of points) {
-        if (percent === null) { drawing = false; continue; }
+        if (percent === null) {
+          drawing = false;
+          continue;
+        }
         const x = this.xOf(frame + 0.5);
         if (drawing) pen.lineTo(x, y(percent));
         else pen.moveTo(x, y(percent));

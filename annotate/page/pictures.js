@@ -1,15 +1,25 @@
-// Pictures of one episode: fetched a few at a time, the one to show first, the least recently used ones dropped.
+// The pictures of one episode: fetches a few at a time, the frame to show first, and drops the least recently used ones.
+// Knows how to fetch; does not know the page, the server's addresses or which frame is on the screen.
 
-const KEPT_PICTURES = 400, FETCHES = 5, AHEAD = 40, BEHIND = 8;
+const KEPT_PICTURES = 400;
+const FETCHES = 5; // at the same time
+const AHEAD = 40;
+const BEHIND = 8;
 
-class Pictures {
-  /** @param cameras how many pictures a frame has; url(i, camera); onLoaded(i, aimed at), onFailed(i, status, why) are told. */
-  constructor(count, cameras, url, onLoaded, onFailed) {
-    Object.assign(this, { count, cameras, url, onLoaded, onFailed });
+export class Pictures {
+  /**
+   * @param {object} source count: frames of the video; cameras: pictures of every frame; url(i, camera): where one is.
+   * @param {object} listener loaded(i, isTarget) and failed(i, status, reason) are called when a fetch ends; isTarget:
+   *   the frame was the one to show when its fetch began.
+   */
+  constructor({ count, cameras, url }, listener) {
+    Object.assign(this, { count, cameras, url, listener });
     this.bitmaps = new Map(); // frame -> one bitmap per camera
     this.running = new Set();
     this.wanted = [];
-    Object.assign(this, { target: null, aimed: null, closed: false });
+    this.target = null; // the frame to show
+    this.fetchedTarget = null; // the target whose fetch is under way
+    this.closed = false;
   }
 
   get(i) {
@@ -21,7 +31,7 @@ class Pictures {
     return bitmaps;
   }
 
-  /** Ask for frame i, and once it is here for those around it, more of them in the direction of travel. */
+  /** Fetch frame i, then the frames around it, more of them in the direction of travel. */
   want(i, direction, stride = 1) {
     this.target = i;
     this.wanted = [];
@@ -33,12 +43,12 @@ class Pictures {
     this.pump();
   }
 
-  /** One target at a time: while a slow one is fetched the latest waits, and those in between are never asked for. */
+  /** Fetch one target at a time: while a slow one is on its way the latest waits, and those between are skipped. */
   pump() {
     if (this.closed) return;
     if (!this.bitmaps.has(this.target)) {
-      if (this.aimed === null && !this.running.has(this.target)) {
-        this.aimed = this.target;
+      if (this.fetchedTarget === null && !this.running.has(this.target)) {
+        this.fetchedTarget = this.target;
         this.fetch(this.target);
       }
       return;
@@ -51,7 +61,7 @@ class Pictures {
 
   async fetch(i) {
     this.running.add(i);
-    const aimed = this.aimed === i;
+    const isTarget = this.fetchedTarget === i;
     let failure = null;
     try {
       const bitmaps = await Promise.all(Array.from({ length: this.cameras }, (_, camera) => this.picture(i, camera)));
@@ -66,18 +76,21 @@ class Pictures {
       failure = error;
     } finally {
       this.running.delete(i);
-      if (aimed) this.aimed = null;
+      if (isTarget) this.fetchedTarget = null;
     }
     if (this.closed) return;
-    if (!failure) this.onLoaded(i, aimed);
-    else this.onFailed(i, failure.status, failure.message);
+    if (failure) this.listener.failed(i, failure.status, failure.message);
+    else this.listener.loaded(i, isTarget);
     if (!failure || i !== this.target) this.pump();
   }
 
   async picture(i, camera) {
     const reply = await fetch(this.url(i, camera));
     if (reply.ok) return createImageBitmap(await reply.blob());
-    const detail = await reply.json().then((body) => body.detail, () => `the server answers ${reply.status}`);
+    const detail = await reply.json().then(
+      (body) => body.detail,
+      () => `the server answers ${reply.status}`,
+    );
     throw Object.assign(new Error(detail), { status: reply.status });
   }
 

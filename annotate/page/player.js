@@ -1,127 +1,140 @@
-// Which frame is shown: stepping, playing, shuttling, looping. The number on the page changes when its frame is painted.
+// Which frame is on the screen: stepping, playing, looping. The frame number on the page changes when the frame is painted.
+// Knows the pictures and the frame times; does not know stages, keys or the mouse.
 
-const root = element.querySelector("#stage-timeline");
-const $ = (id) => root.querySelector(`#${id}`);
-const track = new Track($("track"));
-let pictures = null, target = 0, shown = null, direction = 1, playing = null;
+import { showMessage, showProblem } from "./messages.js";
+import { $, state } from "./state.js";
+import { drawSoon, drawTimeline, oncePerRefresh } from "./timeline.js";
 
-function go(i) {
+let direction = 1; // of the last step: more frames are fetched ahead on that side
+const followers = new Set();
+
+/** Call back after the frame on the screen has changed, once per screen refresh. */
+export const onFrame = (follower) => followers.add(follower);
+
+/** Show frame i, or the nearest one that exists, as soon as it is loaded. */
+export function go(i) {
+  const { pictures } = state;
   if (!pictures) return;
   const next = Math.min(Math.max(i, 0), pictures.count - 1);
-  if (next !== target) direction = next < target ? -1 : 1;
-  target = next;
-  pictures.want(target, direction, playing ? Math.abs(playing.rate) : 1);
-  const bitmaps = pictures.get(target);
-  if (bitmaps && shown !== target) paint(target, bitmaps);
+  if (next !== state.target) direction = next < state.target ? -1 : 1;
+  state.target = next;
+  pictures.want(next, direction, state.playing ? Math.abs(state.playing.rate) : 1);
+  const bitmaps = pictures.get(next);
+  if (bitmaps && state.shown !== next) paint(next, bitmaps);
 }
 
-function step(frames) {
+export function step(frames) {
   pause();
-  go(target + frames);
+  go(state.target + frames);
 }
 
-/** Paint what has come when it is wanted still; while the mouse scrubs faster than frames come, also those on the way. */
-function loaded(i, aimed) {
-  if (shown !== i && (i === target || (aimed && dragging()))) paint(i, pictures.get(i));
-  else if (track.zoomed) drawSoon();
+/** Paint a loaded frame if it is still the target; while the mouse scrubs, also the targets on the way to it. */
+export function pictureLoaded(i, wasTarget) {
+  const wanted = i === state.target || (wasTarget && state.drag !== null);
+  if (state.shown !== i && wanted) paint(i, state.pictures.get(i));
+  else if (state.track.zoomed) drawSoon();
 }
 
-function notLoaded(i, status, reason) {
-  if (i !== target) return;
+export function pictureFailed(i, status, reason) {
+  if (i !== state.target) return;
   if (status === 410) showProblem(reason);
-  else say(`frame ${i} does not load (${reason}); trying again`, true);
-  const asked = pictures;
-  setTimeout(() => { if (pictures === asked && i === target && shown !== i) go(i); }, 1000);
+  else showMessage(`frame ${i} does not load (${reason}); trying again`, true);
+  const { pictures } = state;
+  setTimeout(() => {
+    if (state.pictures === pictures && i === state.target && state.shown !== i) go(i);
+  }, 1000);
 }
 
 function paint(i, bitmaps) {
   bitmaps.forEach((bitmap, camera) => {
     const canvas = $("pictures").children[camera].querySelector("canvas");
-    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+    const { width, height } = bitmap;
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
   });
-  shown = i;
-  root.dataset.shown = i;
-  root.dataset.ready = episode.id;
-  if (playing?.loop || !dragging()) track.reveal(i);
+  state.shown = i;
+  state.root.dataset.shown = i;
+  state.root.dataset.ready = state.episode.id;
+  if (state.playing?.loop || state.drag === null) state.track.reveal(i);
   followSoon();
 }
 
-/** Bring everything around the picture to the frame shown, once per screen refresh: the picture itself does not wait. */
-function follow() {
+/** Update all around the picture, once per screen refresh: painting the picture does not wait for it. */
+const followSoon = oncePerRefresh(() => {
+  const { shown, episode } = state;
   if (shown === null || !episode.info) return;
-  const i = shown, { num_frames, timestamps_sec } = episode.info;
-  $("where").textContent = `frame ${i} of 0–${num_frames - 1} · ${timestamps_sec[i].toFixed(2)} s`;
-  $("track").setAttribute("aria-valuenow", i);
-  $("track").setAttribute("aria-valuetext", `frame ${i}, ${timestamps_sec[i].toFixed(2)} seconds`);
-  keep(`onetake:frame:${episode.id}`, i);
-  draw();
-  markCurrent();
-  showAnswersSoon();
-}
+  const { num_frames, timestamps_sec } = episode.info;
+  const seconds = timestamps_sec[shown].toFixed(2);
+  $("where").textContent = `frame ${shown} of 0–${num_frames - 1} · ${seconds} s`;
+  $("track").setAttribute("aria-valuenow", shown);
+  $("track").setAttribute("aria-valuetext", `frame ${shown}, ${seconds} seconds`);
+  rememberFrame(episode.id, shown);
+  drawTimeline();
+  for (const follower of followers) follower();
+});
 
-let following = false;
-function followSoon() {
-  if (following) return;
-  following = true;
-  requestAnimationFrame(() => { following = false; follow(); });
-}
-
-function pause() {
-  playing = null;
+export function pause() {
+  state.playing = null;
   $("play").textContent = "▶";
   $("speed").textContent = "";
 }
 
-/** Play at a rate; negative plays backwards. `loop` is a stage that begins again at its end. */
-function play(rate, loop = null) {
+/** Play at a rate; a negative rate plays backwards. `loop` is a stage that begins again at its end. */
+export function play(rate, loop = null) {
+  const { pictures, target } = state;
   if (!pictures) return;
-  const last = pictures.count - 1;
-  if (rate > 0 && !loop && target === last) go(0);
+  if (rate > 0 && !loop && target === pictures.count - 1) go(0);
   if (loop && !(target >= loop.start && target < loop.end)) go(loop.start);
-  const running = playing !== null;
-  playing = { rate, loop, now: null, clock: episode.info.timestamps_sec[target] };
+  const running = state.playing !== null;
+  state.playing = { rate, loop, now: null, time: state.episode.info.timestamps_sec[state.target] };
   $("play").textContent = "❚❚";
   $("speed").textContent = [rate === 1 ? "" : `×${rate}`, loop ? "in a loop" : ""].join(" ").trim();
   if (!running) requestAnimationFrame(playOn);
 }
 
-const togglePlay = () => (playing ? pause() : play(1));
+export const togglePlay = () => (state.playing ? pause() : play(1));
 
-/** J and L: start at single speed, then double up to eight times. */
-function shuttle(sign) {
+/** J and L: start at single speed, then double it up to eight times. */
+export function shuttle(sign) {
+  const { playing } = state;
   const same = playing && Math.sign(playing.rate) === sign;
   play(same ? sign * Math.min(Math.abs(playing.rate) * 2, 8) : sign);
 }
 
-const toggleLoop = () => (playing?.loop ? pause() : onCurrent((_, stage) => play(1, stage)));
-
-/** Show the frame that is due; while it is not there yet the clock stands still, so none is skipped for want of data. */
+/** Show the frame of the present time; time stops while that frame is not loaded, so that no frame is skipped. */
 function playOn(now) {
-  if (!playing || !pictures || !root.isConnected) return;
-  const times = episode.info.timestamps_sec, last = times.length - 1;
-  const { rate, loop } = playing, stride = Math.abs(rate);
-  if (shown === target) playing.clock += ((now - (playing.now ?? now)) / 1000) * rate;
+  const { playing, pictures, episode, shown } = state;
+  if (!playing || !pictures || !state.root.isConnected) return;
+  const times = episode.info.timestamps_sec;
+  const last = times.length - 1;
+  const { rate, loop } = playing;
+  const stride = Math.abs(rate);
+  if (shown === state.target) playing.time += ((now - (playing.now ?? now)) / 1000) * rate;
   playing.now = now;
-  let due = target;
-  while (due < last && times[due + 1] <= playing.clock) due += 1;
-  while (due > 0 && times[due] > playing.clock) due -= 1;
-  if (stride > 1 && due > 0 && due < last) due -= due % stride; // whole strides: what is fetched ahead is what is shown
-  if (loop && (due >= loop.end || (shown === loop.end - 1 && times[loop.end - 1] + 1 / 60 < playing.clock))) {
-    due = loop.start;
-    playing.clock = times[due];
+  let next = state.target;
+  while (next < last && times[next + 1] <= playing.time) next += 1;
+  while (next > 0 && times[next] > playing.time) next -= 1;
+  if (stride > 1 && next > 0 && next < last) next -= next % stride; // only these frames are fetched ahead
+  if (loop && (next >= loop.end || (shown === loop.end - 1 && times[loop.end - 1] + 1 / 60 < playing.time))) {
+    next = loop.start;
+    playing.time = times[next];
   }
-  if (due !== target) go(due);
-  const ended = rate > 0 ? target === last && !loop : target === 0;
-  if (ended && shown === target) return pause();
+  if (next !== state.target) go(next);
+  const ended = rate > 0 ? state.target === last && !loop : state.target === 0;
+  if (ended && state.shown === state.target) return pause();
   requestAnimationFrame(playOn);
 }
 
-/** Remember a small thing in this browser; a browser that refuses only forgets it. */
-function keep(key, value) {
+const frameKey = (id) => `onetake:frame:${id}`;
+
+/** Remember the frame in this browser; nothing depends on it. */
+function rememberFrame(id, frame) {
   try {
-    localStorage.setItem(key, value);
+    localStorage.setItem(frameKey(id), frame);
   } catch {
-    // nothing depends on it
+    // a browser that stores nothing forgets the frame
   }
 }
+
+/** The frame at which this browser left an episode. */
+export const rememberedFrame = (id) => Number(localStorage.getItem(frameKey(id)) ?? 0);

@@ -5,13 +5,11 @@ Knows the files of an adapter folder, annotations and fingerprints; does not kno
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
-from dataset.sample_file import meta_path
 from dataset.video import has_fingerprint
 from infer.model.adapter_folder import read_recipe_document
 
@@ -70,12 +68,6 @@ def find_training_demonstrations(
 
 
 def _recorded_annotations(adapter: str | Path) -> list[str]:
-    """Return the annotation paths that the recipe, or the samples that it names, hold."""
+    """Return the annotation paths that the recipe holds."""
     data = read_recipe_document(adapter).get("data") or {}
-    paths = list(data.get("annotations") or [])
-    if data.get("samples"):
-        meta = meta_path(data["samples"])
-        if meta.exists():
-            document = json.loads(meta.read_text(encoding="utf-8"))
-            paths += [row["annotation"] for row in document.get("demonstrations", [])]
-    return paths
+    return list(data.get("annotations") or [])

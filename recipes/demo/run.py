@@ -2,8 +2,8 @@
 
     python recipes/demo/run.py [--demo recipes/demo] [--output runs/demo]
 
-One annotated episode in, an adapter and its report on held-out episodes out. Every step is a command as well; the
-program prints each one, so that it can be typed again for one's own video.
+One annotated episode in, an adapter and its report on held-out episodes out. Every step is a command of its own; the
+program prints it, to be used again on other videos.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--demo", default="recipes/demo", help="folder: demo.json to adapt to, held_out/*.json to judge"
+        "--demo", default="recipes/demo", help="folder: demo.json to train on, held_out/*.json to evaluate on"
     )
     parser.add_argument("--recipe", default=RECIPE, help="recipe to train with")
     parser.add_argument(
@@ -34,29 +34,27 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Check and make samples, train, predict and report, render an overlay."""
+    """Check the annotation and show its samples, train, evaluate, render an overlay."""
     started = time.monotonic()
     demo, output = Path(arguments.demo), Path(arguments.output)
     annotation = demo / "demo.json"
     held_out = sorted((demo / "held_out").glob("*.json"))
     if not held_out:
-        raise ValueError(f"{demo / 'held_out'} holds no annotated episodes; --demo names a folder like recipes/demo")
-    samples, adapter = output / "samples.jsonl", output / "adapter"
+        raise ValueError(f"{demo / 'held_out'} holds no annotated episodes; --demo takes a folder like recipes/demo")
+    samples, adapter = output / "samples.html", output / "adapter"
 
     say(
-        "1/4 check the annotation and make samples",
-        f"python -m dataset {annotation} --config {arguments.recipe} --output {samples}",
+        "1/4 check the annotation and show what the recipe trains on",
+        f"python -m dataset {annotation} --config {arguments.recipe} --preview {samples}",
     )
-    from dataset.__main__ import main as make_samples
-    from dataset.__main__ import make_parser as samples_parser
+    from dataset.__main__ import main as check_and_preview
+    from dataset.__main__ import make_parser as dataset_parser
 
-    status = make_samples(
-        samples_parser().parse_args([str(annotation), "--config", arguments.recipe, "--output", str(samples)])
+    check_and_preview(
+        dataset_parser().parse_args([str(annotation), "--config", arguments.recipe, "--preview", str(samples)])
     )
-    if status:
-        raise ValueError(f"the check found errors in {annotation}; mend it and run again")
 
-    overrides = [f"data.samples={samples}", f"sft.output_dir={adapter}"]
+    overrides = [f"data.annotations=[{annotation}]", f"sft.output_dir={adapter}"]
     say("2/4 adapt the base model", f"python -m train --config {arguments.recipe} {' '.join(overrides)} --overwrite")
     from train.lora import train_lora
     from train.recipe import read_recipe
@@ -64,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
     train_lora(read_recipe(arguments.recipe, overrides), overwrite=True)
 
     say(
-        "3/4 read the held-out episodes with base and adapter",
+        "3/4 evaluate base and adapter on the held-out episodes",
         f"python -m infer.report --model_path {adapter} --use_lora --annotations {demo}/held_out/*.json"
         f" --output {output}",
     )
@@ -104,7 +102,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def say(title: str, command: str) -> None:
-    """Announce a step and the command that does the same."""
+    """Print a step and the command that does the same."""
     print(f"\n== {title}\n   $ {command}", flush=True)
 
 

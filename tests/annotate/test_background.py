@@ -4,7 +4,7 @@ import time
 import pytest
 from material import TASK
 
-from annotate.background import Scanner, strip_count, strip_frame
+from annotate.background import BackgroundScanner, strip_count, strip_frame
 from annotate.frame_cache import FrameCache
 from annotate.store import Store
 
@@ -19,24 +19,24 @@ def store(video, tmp_path):
 
 def finished(scanner, key):
     for _ in range(300):
-        known = scanner.scan(key)
-        if known.proposals is not None or known.problem:
-            return known
+        scan = scanner.scan(key)
+        if scan.proposals is not None or scan.problem:
+            return scan
         time.sleep(0.02)
-    raise AssertionError(known)
+    raise AssertionError(scan)
 
 
 def test_a_scan_ends_with_proposals_and_is_kept(store):
-    scanner = Scanner(store, FrameCache(store))
+    scanner = BackgroundScanner(store, FrameCache(store))
     first, second, _ = store.episodes
-    known = finished(scanner, first)
-    assert (known.scanned, known.num_frames) == (40, 40)
-    assert all(0 < tick < 40 for tick in known.proposals)
+    scan = finished(scanner, first)
+    assert (scan.scanned, scan.num_frames) == (40, 40)
+    assert all(0 < tick < 40 for tick in scan.proposals)
     assert finished(scanner, second).scanned == 40
-    assert scanner.scan(first) is known
+    assert scanner.scan(first) is scan
 
 
-def test_a_video_that_breaks_off_is_said(store, monkeypatch):
+def test_a_video_that_breaks_off_is_reported(store, monkeypatch):
     from dataset import VideoError, VideoReader
 
     original = VideoReader.iter_frames
@@ -48,9 +48,9 @@ def test_a_video_that_breaks_off_is_said(store, monkeypatch):
             yield index, frame
 
     monkeypatch.setattr(VideoReader, "iter_frames", breaking)
-    known = finished(Scanner(store, FrameCache(store)), next(iter(store.episodes)))
-    assert known.problem == "frame 20 does not decode"
-    assert (known.scanned, known.proposals) == (20, None)
+    scan = finished(BackgroundScanner(store, FrameCache(store)), next(iter(store.episodes)))
+    assert scan.problem == "frame 20 does not decode"
+    assert (scan.scanned, scan.proposals) == (20, None)
 
 
 def test_the_strip_shows_the_middle_of_every_share():

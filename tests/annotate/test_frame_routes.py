@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from material import TASK, number_of, write_video
 from PIL import Image
 
-from annotate.background import Scanner
+from annotate.background import BackgroundScanner
 from annotate.frame_cache import FrameCache
 from annotate.frame_routes import make_router
 from annotate.queue import find_episodes
@@ -23,7 +23,7 @@ def client(video, tmp_path):
     store = Store.open([tmp_path], TASK)
     cache = FrameCache(store)
     app = FastAPI()
-    app.include_router(make_router(store, cache, Scanner(store, cache)))
+    app.include_router(make_router(store, cache, BackgroundScanner(store, cache)))
     with TestClient(app) as client:
         client.key = next(iter(store.episodes))
         client.version = store.version(client.key)
@@ -106,7 +106,7 @@ def test_memory_is_bounded_and_streams_are_few(video, tmp_path):
             assert cache.jpeg(key, index)[:2] == b"\xff\xd8"
     assert cache._bytes <= 20_000
     assert cache._bytes == sum(map(len, cache._jpegs.values()))
-    assert len(cache._streams) == 3
+    assert len(cache._decoders) == 3
 
 
 def test_wide_frames_are_scaled_down(tmp_path):

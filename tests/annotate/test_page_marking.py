@@ -15,7 +15,7 @@ def test_marking_by_keyboard_writes_the_annotation(label):
     label.mark(9, "reach the block")
     label.mark(29, "lift the block")
     assert not label.annotation.exists()
-    assert "choose Done or Not done" in label.text("outcome-note")
+    assert "choose Done or Not done" in label.text("outcome-findings")
     label.press("d")
     label.type("the block hangs in the air")
     label.press("Enter")
@@ -197,7 +197,7 @@ def test_scrubbing_zooming_and_panning(label):
     for _ in range(4):
         mouse.wheel(0, -100)
     label.page.wait_for_timeout(150)
-    mouse.click(*place)  # zoom keeps what lies under the pointer
+    mouse.click(*place)  # zoom keeps the frame under the pointer
     label.page.wait_for_timeout(150)
     assert label.shown() == 30
     label.press("0", "+", "+")
@@ -227,5 +227,5 @@ def test_excluded_stages_split_and_outcomes(label):
     label.page.fill("#cutoff", "1")
     label.wait("finished", "false")
     label.settled()
-    assert "the cutoff is 1" in label.text("outcome-note")
+    assert "the cutoff is 1" in label.text("outcome-findings")
     assert read_annotation(label.annotation) == annotation  # what is not finished never touches what was

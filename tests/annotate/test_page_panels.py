@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 from annotate_page import serving
 from material import TASK
 
 from annotate.predictions_tab import REMEDY
-from dataset import read_annotation, read_samples
+from dataset import read_annotation
+from dataset.demonstration import read_demonstration
+from dataset.preview import choose_samples
+from dataset.recipe import read_data_section
+from dataset.samples import build_sample_set
 
 pytestmark = pytest.mark.slow
 
@@ -16,10 +21,10 @@ pytestmark = pytest.mark.slow
 def test_the_task_differs_per_episode(desk, open_editor, label):
     label.page.fill("#task", "")
     label.settled()
-    assert "say what the robot shall do" in label.text("task-note")
+    assert "write the task: the instruction that the robot follows" in label.text("task-findings")
     label.page.fill("#task", "Wipe the table")
     label.settled()
-    assert label.text("task-note") == ""
+    assert label.text("task-findings") == ""
     label.page.locator("#task").blur()
     label.press("n")
     label.wait("ready", lambda key: key not in ("", None))
@@ -36,7 +41,7 @@ def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
     (tmp_path / "d.mp4").write_bytes(b"no video at all")
     with serving("--video", tmp_path) as server:
         editor = open_editor(server)
-        assert "say what the robot shall do" in editor.text("task-note")
+        assert "write the task: the instruction that the robot follows" in editor.text("task-findings")
         editor.press("t")
         editor.type(TASK)
         editor.press("Enter")
@@ -63,40 +68,64 @@ def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
         assert editor.stages() == [(14, "reach"), (34, "lift")]
         editor.press("n")
         editor.page.wait_for_timeout(600)
-        assert "d.mp4: video" in editor.text("problem")  # said, and never replaced by invented frames
+        assert "d.mp4: video" in editor.text("problem")  # shown, and never replaced by invented frames
         assert editor.page.locator("#pictures canvas").count() == 0
         editor.press("p")
         editor.wait("shown", lambda value: value != "")
         assert not editor.page.locator("#problem").is_visible()
 
 
-def test_generate_shows_findings_samples_and_the_command(label):
+def test_the_samples_of_a_recipe_are_shown_with_findings_and_the_command(label):
     label.mark(1, "reach")  # two frames only
     label.mark(39, "lift")  # to the last frame: nothing shows the finished task
     label.press("Control+Enter")
-    label.wait("generated", "stopped")
-    assert "1 thing to mend first" in label.text("samples-says")
+    label.wait("samples", "stopped")
+    assert "1 thing to correct first" in label.text("samples-summary")
     label.press("d")
     label.press("Enter")
     label.press("Control+Enter")
-    label.wait("generated", "done")
-    notes = label.page.evaluate(
-        "[...document.querySelectorAll('#stages li')].map(r => r.querySelector('.note').textContent)"
+    label.wait("samples", "done")
+    findings = label.page.evaluate(
+        "[...document.querySelectorAll('#stages li')].map(r => r.querySelector('.stage-findings').textContent)"
     )
-    assert "has 2 frame" in notes[0]
-    assert "100 % is never taught" in notes[1]
-    command = label.page.locator("#commands code").first.inner_text()
+    assert "has 2 frame" in findings[0]
+    assert "100 % is never taught" in findings[1]
+    command = label.page.locator("#command code").inner_text()
     assert command == f"make lora ANNOTATIONS={label.annotation} RECIPE=recipes/oneshot.yaml"
-    samples, window, tasks = read_samples(label.annotation.parent / "samples" / f"{label.annotation.stem}.jsonl")
-    assert (len(samples), tasks) == (40, (TASK,))
-    cards = label.page.locator("#samples-preview .card")
-    assert cards.count() == 6
-    assert cards.first.locator("img").count() == window.size
-    assert samples[0].completion.strip() in cards.first.locator("pre").inner_text().replace("\xa0", " ")
+    samples = samples_of("recipes/oneshot.yaml", label.annotation)
+    assert not (label.annotation.parent / "samples").exists()  # nothing is written
+    counts = Counter(sample.direction for sample in samples)
+    assert (counts["forward"], set(counts)) == (40, {"forward", "reversed"})
+    assert f"trains on {len(samples)} samples of 1 episode. 2 warnings." in label.text("samples-summary")
+    kinds = label.page.locator("#sample-kinds li").all_inner_texts()
+    assert kinds == [f"{counts['forward']} as recorded", f"{counts['reversed']} played backwards"]
+    chosen = choose_samples(samples)
+    cards = label.page.locator("#sample-cards .card")
+    assert cards.count() == len(chosen) == 12
+    for number, sample in enumerate(chosen):
+        card = cards.nth(number)
+        assert f"frame {sample.frame_index} · {sample.progress:.2f} %" in card.inner_text()
+        assert ("played backwards" in card.inner_text()) == (sample.direction == "reversed")
+        assert card.locator("img").count() == len(sample.window_frame_indices) == 8
+        assert card.locator(".prompt").inner_text() == sample.prompt.strip()
+        assert sample.completion.strip() in card.locator("pre").inner_text().replace("\xa0", " ")
     cards.nth(3).locator(".thumb").last.click()
-    label.wait("shown", samples[round(3 * 39 / 5)].frame_index)
+    label.wait("shown", chosen[3].window_frame_indices[-1])
+    label.page.select_option("#recipe", "recipes/nano.yaml")
+    label.page.click("#show-samples")
+    label.wait("samples", "done")
+    label.page.wait_for_function("document.querySelector('#command code')?.textContent.endsWith('recipes/nano.yaml')")
+    nano = samples_of("recipes/nano.yaml", label.annotation)
+    assert f"trains on {len(nano)} samples" in label.text("samples-summary")
+    assert "asked about another task" in label.text("sample-cards")
     label.press("Home")  # the page goes on
     label.wait("shown", 0)
+
+
+def samples_of(recipe, annotation):
+    """Make the samples as training does."""
+    data = read_data_section(recipe)
+    return build_sample_set([read_demonstration(annotation)], data.window, data.sampling, data.labels)
 
 
 def write_predictions(path, video, values):
@@ -127,8 +156,8 @@ def test_predictions_of_base_and_adapter_beside_the_timeline(label, tmp_path):
         tmp_path / "adapter.jsonl", video, [(f, None if f == 8 else f * 2.5) for f in range(0, 40, 4)]
     )
     label.page.click("#predictions-tab")
-    label.page.set_input_files("#result-files", [base, adapter])
-    label.wait("results", 2)
+    label.page.set_input_files("#prediction-files", [base, adapter])
+    label.wait("predictions", 2)
     assert [item.split("\n")[0] for item in label.page.locator(".legend-item").all_inner_texts()] == [
         "label",
         "base.jsonl",
@@ -154,10 +183,10 @@ def test_predictions_of_base_and_adapter_beside_the_timeline(label, tmp_path):
     assert "frame 8: no percentage" in label.page.locator("#answers .card").nth(1).inner_text()
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"frame_index": 3}\n')
-    label.page.set_input_files("#result-files", [bad])
+    label.page.set_input_files("#prediction-files", [bad])
     label.page.wait_for_timeout(300)
     assert f"bad.jsonl, line 1: the key 'progress' is missing; {REMEDY}" in label.text("message")
-    assert label.data("results") == "2"
+    assert label.data("predictions") == "2"
 
 
 HOSTILE = '<img src=x onerror="document.title=1">${alert(1)}{{constructor}}\\ "\u202e'
@@ -175,15 +204,15 @@ def test_hostile_text_is_shown_literally(video, tmp_path, open_editor):
         editor.press("Enter")
         editor.wait("finished", "true")
         editor.press("Control+Enter")
-        editor.wait("generated", "done")
+        editor.wait("samples", "done")
         assert editor.stages() == [(9, HOSTILE)]
-        assert HOSTILE.replace("\u202e", "") in editor.page.locator("#samples-preview pre").first.inner_text().replace(
+        assert HOSTILE.replace("\u202e", "") in editor.page.locator("#sample-cards pre").first.inner_text().replace(
             "\u202e", ""
         )
         assert "${1+1} {{2+2}}.mp4" in editor.text("episode")
         assert editor.page.locator("#stage-timeline img[src='x']").count() == 0
         assert editor.page.title().startswith("Onetake")
-        assert "python -m train" in editor.page.locator("#commands code").first.inner_text()
+        assert "python -m train" in editor.page.locator("#command code").inner_text()
         (annotation,) = tmp_path.glob("*.json")
         assert read_annotation(annotation).stages[0].subtask == HOSTILE
 
@@ -216,6 +245,7 @@ def test_everything_has_a_name_and_can_be_reached_by_tab(label):
         "done",
         "track",
         "subtask",
-        "generate",
+        "show-samples",
+        "recipe",
     ):
         assert name in reached, name

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from annotate.predictions_tab import REMEDY, read_results
+from annotate.predictions_tab import REMEDY, read_prediction_file
 
 
 def line(**fields):
@@ -18,14 +18,16 @@ def line(**fields):
 
 def test_rows_are_in_order_of_frames():
     text = "\n".join([line(frame_index=8, progress=None), "", line()])
-    read = read_results(text, "p.jsonl", 40, "v.mp4")
+    read = read_prediction_file(text, "p.jsonl", 40, "v.mp4")
     assert [(row["frame"], row["progress"]) for row in read["rows"]] == [(4, 12.5), (8, None)]
     assert read["rows"][0] == {"frame": 4, "progress": 12.5, "reasoning": "so far", "answer": "raw", "window": [0, 4]}
     assert read["warning"] == ""
 
 
-def test_another_video_is_said():
-    assert read_results(line(), "p.jsonl", 40, "w.mp4")["warning"] == "p.jsonl was made from v.mp4, not from w.mp4"
+def test_another_video_gives_a_warning():
+    assert (
+        read_prediction_file(line(), "p.jsonl", 40, "w.mp4")["warning"] == "p.jsonl was made from v.mp4, not from w.mp4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_another_video_is_said():
         ("", "holds no predictions"),
         (line() + "\n{cut", "line 2: Expecting"),
         ("[1]", "line 1: holds no JSON object"),
-        (line(frame_index=40), "frame 40 is not in the video shown, which has frames 0 to 39"),
+        (line(frame_index=40), "frame 40 is not in the open video, which has frames 0 to 39"),
         (line(window_frame_indices=[-1, 4]), "frame -1 is not"),
         (line(frame_index="4"), "frame '4' is not"),
         (line(progress=101), "progress is 101.0"),
@@ -45,6 +47,6 @@ def test_another_video_is_said():
 )
 def test_what_is_no_prediction_is_refused_by_its_line(text, message):
     with pytest.raises(ValueError, match="p") as caught:
-        read_results(text, "p.jsonl", 40, "v.mp4")
+        read_prediction_file(text, "p.jsonl", 40, "v.mp4")
     assert message in str(caught.value)
     assert REMEDY in str(caught.value)

@@ -2,47 +2,47 @@ import json
 
 import pytest
 
-from annotate.background import Scanner
+from annotate.background import BackgroundScanner
 from annotate.frame_cache import FrameCache
-from annotate.server_functions import make_calls
+from annotate.server_functions import make_server_functions
 
 
 @pytest.fixture
 def calls(store):
-    return {call.__name__: call for call in make_calls(store, Scanner(store, FrameCache(store)))}
+    return {call.__name__: call for call in make_server_functions(store, BackgroundScanner(store, FrameCache(store)))}
 
 
-def test_opening_tells_all_the_page_needs(calls, store):
+def test_opening_gives_all_the_page_needs(calls, store):
     reply = calls["open_episode"]({"id": None})
     assert json.loads(json.dumps(reply)) == reply
     first = next(iter(store.episodes))
     assert (reply["ok"], reply["id"], reply["name"], reply["num_frames"]) == (True, first, "a.mp4", 40)
     assert reply["timestamps_sec"][:3] == [0.0, 0.04, 0.08]
     assert [row["status"] for row in reply["queue"]] == ["new", "new"]
-    assert [note["about"] for note in reply["notes"]] == ["stages", "outcome"]
+    assert [finding["about"] for finding in reply["findings"]] == ["stages", "outcome"]
     assert reply["curve"] is None
 
 
 def test_edit_and_save_go_together(calls, store):
     opened = calls["open_episode"]({"id": None})
-    key, draft = opened["id"], opened["draft"]
+    key, marking = opened["id"], opened["marking"]
     for end, text in ((10, "reach"), (30, "lift")):
-        request = {"id": key, "op": "mark_end", "end": end, "text": text, "stages": draft["stages"]}
-        draft["stages"] = calls["edit_stages"](request)["stages"]
-    request = {"id": key, "draft": draft | {"success": True}, "revision": opened["revision"]}
+        request = {"id": key, "op": "mark_end", "end": end, "text": text, "stages": marking["stages"]}
+        marking["stages"] = calls["edit_stages"](request)["stages"]
+    request = {"id": key, "marking": marking | {"success": True}, "revision": opened["revision"]}
     saved = calls["save_episode"](request | {"version": opened["version"]})
     assert saved["ok"]
     assert (saved["curve"][0], saved["curve"][39]) == (0.0, 100.0)
     assert saved["queue"][0]["status"] == "labelled"
-    conflict = calls["save_episode"](request | {"draft": draft | {"task": "Another"}, "version": opened["version"]})
+    conflict = calls["save_episode"](request | {"marking": marking | {"task": "Another"}, "version": opened["version"]})
     assert (conflict["ok"], conflict["conflict"]) == (False, True)
     replaced = calls["save_episode"](request | {"version": "0" * 16})
     assert (replaced["ok"], replaced["replaced"]) == (False, True)
-    made = calls["generate_samples"]({"id": key})
-    assert made["preview"][0]["frame_index"] == 0
+    preview = calls["show_samples"]({"id": key, "recipe": "recipes/nano.yaml"})
+    assert preview["samples"][0]["frame_index"] == 0
 
 
-def test_refusals_are_answers(calls, store):
+def test_refusals_are_replies(calls, store):
     first = next(iter(store.episodes))
     for name in calls:
         for key in ("../../etc/passwd", None, 7, {"a": 1}):
@@ -50,7 +50,7 @@ def test_refusals_are_answers(calls, store):
                 assert "there is no episode" in calls[name]({"id": key})["error"]
     assert "reload the page" in calls["edit_stages"]({"id": first, "op": "format_disk", "stages": []})["error"]
     assert "mark one first" in calls["edit_stages"]({"id": first, "op": "copy_earlier", "stages": []})["error"]
-    assert "no file came" in calls["read_predictions"]({"id": first})["error"]
+    assert "the request holds no file" in calls["read_predictions"]({"id": first})["error"]
     assert "holds no predictions" in calls["read_predictions"]({"id": first, "text": "", "name": "p"})["error"]
 
 
@@ -62,13 +62,13 @@ def test_a_broken_video_is_the_error_of_its_episode(calls, store, tmp_path):
     assert len(reply["queue"]) == 2
 
 
-def test_a_disk_that_refuses_is_said_in_plain_words(calls, store, monkeypatch):
+def test_a_disk_that_refuses_is_named_in_plain_words(calls, store, monkeypatch):
     opened = calls["open_episode"]({"id": None})
 
     def refuse(*_):
         raise OSError(30, "Read-only file system", "/labels")
 
     monkeypatch.setattr("os.replace", refuse)
-    request = {"id": opened["id"], "draft": opened["draft"] | {"task": "x"}, "revision": opened["revision"]}
+    request = {"id": opened["id"], "marking": opened["marking"] | {"task": "x"}, "revision": opened["revision"]}
     error = calls["save_episode"](request)["error"]
     assert "cannot be written or read (Read-only file system: /labels)" in error

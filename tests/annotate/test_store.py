@@ -3,11 +3,11 @@ import json
 import pytest
 from material import TASK, make_annotation, write_video
 
-from annotate import ConflictError, Draft, ReplacedError, Store
+from annotate import ConflictError, Marking, ReplacedError, Store
 from dataset import Stage, read_annotation, write_annotation
 
 STAGES = (Stage("reach", 0, 10), Stage("lift", 10, 30))
-FINISHED = Draft(TASK, STAGES, True, "it hangs")
+FINISHED = Marking(TASK, STAGES, True, "it hangs")
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def first(store):
 
 
 def test_a_draft_is_kept_apart_until_it_is_finished(store, first, tmp_path):
-    draft, revision = store.load(first)
-    assert draft == Draft(TASK)
-    saved = store.save(first, Draft(TASK, STAGES), revision)
+    marking, revision = store.load(first)
+    assert marking == Marking(TASK)
+    saved = store.save(first, Marking(TASK, STAGES), revision)
     assert "choose Done or Not done" in saved.missing
     assert (tmp_path / "a.json.draft").exists()
     assert not (tmp_path / "a.json").exists()
@@ -27,7 +27,7 @@ def test_a_draft_is_kept_apart_until_it_is_finished(store, first, tmp_path):
     assert not (tmp_path / "a.json.draft").exists()
     assert read_annotation(tmp_path / "a.json").stages == STAGES
     assert Store.open([tmp_path], TASK).load(first) == (FINISHED, saved.revision)  # the same after a restart
-    store.save(first, Draft(TASK, STAGES), saved.revision)
+    store.save(first, Marking(TASK, STAGES), saved.revision)
     assert read_annotation(tmp_path / "a.json").success  # a draft never touches what was finished
 
 
@@ -35,10 +35,10 @@ def test_an_outdated_revision_conflicts_and_nothing_is_overwritten(store, first,
     _, revision = store.load(first)
     store.save(first, FINISHED, revision)
     with pytest.raises(ConflictError, match=r"a\.mp4 was changed elsewhere"):
-        store.save(first, Draft("Another task", STAGES), revision)
+        store.save(first, Marking("Another task", STAGES), revision)
     assert read_annotation(tmp_path / "a.json").task == TASK
     assert store.save(first, FINISHED, revision).missing is None  # a save whose answer was lost is no conflict
-    kept = store.keep_copy(first, Draft("Another task", STAGES))
+    kept = store.keep_copy(first, Marking("Another task", STAGES))
     assert kept.name.startswith("a.json.kept-")
     assert json.loads(kept.read_text())["task"] == "Another task"
 
@@ -58,8 +58,8 @@ def test_what_the_page_does_not_show_is_kept(store, first, tmp_path):
     measured = tuple(float(frame) for frame in range(40))
     fields = {"measured_progress": measured, "annotator": "anna", "extra": {"weather": "dry"}}
     write_annotation(tmp_path / "a.json", make_annotation(tmp_path / "a.mp4", 10, 30, **fields))
-    draft, revision = store.load(first)
-    store.save(first, Draft("Another task", draft.stages, True), revision)
+    marking, revision = store.load(first)
+    store.save(first, Marking("Another task", marking.stages, True), revision)
     annotation = read_annotation(tmp_path / "a.json")
     assert (annotation.measured_progress, annotation.annotator) == (measured, "anna")
     assert (annotation.task, dict(annotation.extra)) == ("Another task", {"weather": "dry"})
@@ -67,11 +67,11 @@ def test_what_the_page_does_not_show_is_kept(store, first, tmp_path):
 
 def test_damaged_files_are_named_and_stay_as_they_are(store, first, tmp_path):
     (tmp_path / "a.json").write_text("{cut")
-    with pytest.raises(ValueError, match=r"a\.json: no valid JSON.*it stays as it is"):
+    with pytest.raises(ValueError, match=r"a\.json: no valid JSON.*it was not changed"):
         store.load(first)
     (tmp_path / "a.json").unlink()
     (tmp_path / "a.json.draft").write_text("[1]")
-    with pytest.raises(ValueError, match=r"a\.json\.draft.*mend it"):
+    with pytest.raises(ValueError, match=r"a\.json\.draft.*correct it"):
         store.load(first)
     assert (tmp_path / "a.json.draft").read_text() == "[1]"
 
@@ -89,15 +89,15 @@ def test_the_queue_goes_round(store, first):
 def test_an_episode_takes_task_and_stages_from_the_one_before(store, first, tmp_path):
     second = list(store.episodes)[1]
     assert store.earlier(second) is None
-    store.save(first, Draft("Wipe the table", STAGES), store.load(first)[1])
-    assert store.earlier(second) == (Draft("Wipe the table", STAGES), 40)
-    assert store.load(second)[0] == Draft(TASK)  # the command line's task goes first
-    assert Store.open([tmp_path]).load(second)[0] == Draft("Wipe the table")
+    store.save(first, Marking("Wipe the table", STAGES), store.load(first)[1])
+    assert store.earlier(second) == (Marking("Wipe the table", STAGES), 40)
+    assert store.load(second)[0] == Marking(TASK)  # the command line's task goes first
+    assert Store.open([tmp_path]).load(second)[0] == Marking("Wipe the table")
 
 
 def test_a_full_disk_leaves_the_old_state(store, first, tmp_path, monkeypatch):
     _, revision = store.load(first)
-    revision = store.save(first, Draft(TASK, STAGES[:1]), revision).revision
+    revision = store.save(first, Marking(TASK, STAGES[:1]), revision).revision
     before = (tmp_path / "a.json.draft").read_bytes()
 
     def refuse(*_):
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_old_state(store, first, tmp_path, monkeypatch):
 def test_a_folder_that_went_away_is_no_conflict(video, tmp_path):
     store = Store.open([video], TASK, tmp_path / "labels")
     key = next(iter(store.episodes))
-    revision = store.save(key, Draft(TASK, STAGES[:1]), store.load(key)[1]).revision  # makes the folder
+    revision = store.save(key, Marking(TASK, STAGES[:1]), store.load(key)[1]).revision  # makes the folder
     (tmp_path / "labels").rename(tmp_path / "unplugged")
     with pytest.raises(FileNotFoundError, match="the folder is not there"):
         store.save(key, FINISHED, revision)

@@ -7,7 +7,7 @@ import pytest
 from dataset.__main__ import main, make_parser
 from dataset.annotation_file import read_annotation
 from dataset.formats.conversations import CONVERSATIONS
-from dataset.sample_file import read_samples
+from dataset.sample_file import from_dataset, read_samples
 
 
 def run(*words) -> int:
@@ -18,7 +18,7 @@ def test_samples_preview_and_export_in_one_go(annotation_path, tmp_path, capsys)
     samples, page, folder = tmp_path / "s.jsonl", tmp_path / "p.html", tmp_path / "export"
     words = ("--output", samples, "--preview", page, "--export", folder, "data.sampling.held_share=1.0")
     assert run(annotation_path, *words, "data.labels=visual") == 0
-    rows = read_samples(samples)[0]
+    rows = from_dataset(read_samples(samples))
     assert {row.direction for row in rows} == {"forward", "held"}
     assert len((folder / CONVERSATIONS).read_text().splitlines()) == len(rows)
     assert "visual labels" in page.read_text()

@@ -1,21 +1,21 @@
 import hashlib
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from material import DEMO, TASK, make_annotation
+from material import DEMO, ROOT, TASK, make_annotation
 
-from dataset.annotation import Annotation, Camera, Stage
+from dataset.annotation import Annotation, Stage
 from dataset.demonstration import Demonstration, read_demonstrations
-from dataset.fingerprint import edge_fingerprint
 from dataset.labels import label_curve
 from dataset.prompts import build_prompt, parse_answer
-from dataset.sample_file import VqaSample, as_hf_dataset, read_samples, write_samples
+from dataset.sample_file import VqaSample, from_dataset, read_samples, to_dataset, write_samples
 from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
@@ -90,33 +90,52 @@ def test_the_tail_of_a_failure_is_not_taught_as_done(video):
     assert parse_answer(tail.completion).remaining == ("step 2",)
 
 
-def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path):
-    samples = build_samples(demonstration, WINDOW, SamplingSpec())
-    path = tmp_path / "samples.jsonl"
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.parquet"])
+def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path, name):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec(reversed_share=0.5))
+    path = tmp_path / name
     for _ in range(2):  # a second time replaces, it does not append
-        write_samples(path, samples, WINDOW, [demonstration])
-    read, window, tasks = read_samples(path)
-    assert (read, window, tasks) == (samples, WINDOW, (TASK,))
+        write_samples(path, to_dataset(samples), WINDOW, [demonstration])
+    assert from_dataset(read_samples(path)) == samples
+    description = json.loads((tmp_path / "samples.meta.json").read_text())
+    assert WindowSpec(**description["window"]) == WINDOW and description["num_samples"] == len(samples)
+    assert description["demonstrations"][0]["fingerprint"] == VideoReader(demonstration.video).fingerprint
+    assert description["demonstrations"][0]["task"] == TASK
+    assert {file.name for file in tmp_path.iterdir()} == {name, "samples.meta.json"}
 
 
-def test_the_description_names_the_video_in_the_present_form(demonstration, tmp_path):
-    older = replace(demonstration.annotation, fingerprint=edge_fingerprint(Path(demonstration.video)))
-    for annotation in (demonstration.annotation, older):
-        write_samples(tmp_path / "s.jsonl", [], WINDOW, [replace(demonstration, annotation=annotation)])
-        row = json.loads((tmp_path / "s.meta.json").read_text())["demonstrations"][0]
-        assert row["fingerprint"] == VideoReader(demonstration.video).fingerprint
+def test_lines_of_the_file_are_the_samples_to_the_last_digit(demonstration, tmp_path):
+    samples = build_samples(demonstration, WINDOW, SamplingSpec())
+    write_samples(tmp_path / "s.jsonl", to_dataset(samples), WINDOW, [demonstration])
+    lines = (tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines == [json.dumps(asdict(sample), ensure_ascii=False) for sample in samples]
 
 
-def test_a_damaged_line_is_named(demonstration, tmp_path):
-    path = tmp_path / "samples.jsonl"
-    write_samples(path, build_samples(demonstration, WINDOW, SamplingSpec()), WINDOW, [demonstration])
-    lines = path.read_text().splitlines()
-    lines[2] = lines[2][:50]
-    path.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="line 3"):
-        read_samples(path)
-    with pytest.raises(ValueError, match="python -m dataset"):
+def test_a_damaged_file_is_refused_with_its_name(demonstration, tmp_path):
+    for name, damage in (("samples.jsonl", b'{"video": "v.mp4", "epi'), ("samples.parquet", b"PAR1 cut")):
+        (tmp_path / name).write_bytes(damage)
+        with pytest.raises(ValueError, match=rf"{name}: damaged .*python -m dataset"):
+            read_samples(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no such file; make it with `python -m dataset`"):
         read_samples(tmp_path / "nothing.jsonl")
+
+
+def test_a_row_that_is_no_sample_is_named(demonstration):
+    rows = to_dataset(build_samples(demonstration, WINDOW, SamplingSpec()))
+    broken = [{**row, "frame_index": 39 if place == 2 else row["frame_index"]} for place, row in enumerate(rows)]
+    with pytest.raises(ValueError, match=r"row 3 is no sample: the window .* does not end at the current frame 39"):
+        from_dataset(broken)
+
+
+def test_no_earlier_samples_come_back_and_no_cache_is_left(demonstration, tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for seed in (0, 1, 0):
+        samples = build_samples(demonstration, WINDOW, SamplingSpec(reversed_share=0.5, seed=seed))
+        assert from_dataset(to_dataset(samples)) == samples
+    assert not (tmp_path / "cache").exists()
+    assert datasets.is_progress_bar_enabled()
 
 
 def test_a_window_ends_at_its_frame():
@@ -178,32 +197,6 @@ def test_asking_for_more_kinds_leaves_the_others_as_they_were(demonstration):
     )
 
 
-def test_jitter_changes_the_spacing_and_nothing_else(demonstration):
-    plain = build_samples(demonstration, WINDOW, SamplingSpec())
-    jittered = build_samples(demonstration, WINDOW, SamplingSpec(window_jitter=0.5))
-    assert [s.frame_index for s in plain] == [s.frame_index for s in jittered]
-    spacings = {step for s in jittered if s.frame_index > 20 for step in np.diff(s.window_frame_indices).tolist()}
-    assert spacings <= {1, 2, 3, 4, 5} and len(spacings) >= 3
-
-
-def test_balanced_stages_are_asked_equally_often(video):
-    annotation = make_annotation(video, 4, 28, 36)
-    demonstration = Demonstration("d.json", annotation, str(video))
-    samples = build_samples(demonstration, WINDOW, SamplingSpec(balance_stages=True, finished_frames=0))
-    counts = [sum(stage.start <= s.frame_index < stage.end for s in samples) for stage in annotation.stages]
-    assert counts == [12, 12, 12]
-    assert {s.frame_index for s in samples if s.frame_index < 4} == {0, 1, 2, 3}
-
-
-def test_all_cameras_show_the_same_samples(demonstration):
-    annotation = replace(demonstration.annotation, cameras=(Camera("wrist", "w.mp4", "x"),))
-    both = replace(demonstration, annotation=annotation, cameras=("w.mp4",))
-    assert both.views == {"main": demonstration.video, "wrist": "w.mp4"}
-    samples = build_samples(both, WINDOW, SamplingSpec(every=10, cameras="all"))
-    assert Counter(s.video for s in samples) == {demonstration.video: 33, "w.mp4": 33}
-    assert build_samples(both, WINDOW, SamplingSpec(every=10)) == samples[::2]
-
-
 def test_visual_labels_reach_the_samples(demonstration):
     curve = demonstration_curve(demonstration, "visual")
     np.testing.assert_array_equal(
@@ -230,8 +223,6 @@ def test_a_recipe_without_the_new_options_gives_the_samples_it_always_gave():
         ({"every": 0}, "every is 0; it must be at least 1"),
         ({"finished_frames": -1}, "finished_frames is -1; it must not be negative"),
         ({"held_share": 1.5}, r"held_share is 1\.5; it is a share"),
-        ({"window_jitter": 1.0}, r"window_jitter is 1\.0; use 0 to 0\.99"),
-        ({"cameras": "left"}, 'cameras is "left"; use "main" or "all"'),
     ],
 )
 def test_impossible_sampling_is_refused(fields, message):
@@ -258,7 +249,7 @@ def test_no_sample_of_any_kind_crosses_a_cut(lengths, excluded, tail, size, rate
     )
     annotation = Annotation("v.mp4", "x", ends[-1] + tail, 25.0, TASK, stages, success=True)
     names = ("single_frame_share", "reversed_share", "held_share", "rewind_share", "speed_share")
-    sampling = SamplingSpec(**dict(zip(names, shares, strict=True)), window_jitter=0.3)
+    sampling = SamplingSpec(**dict(zip(names, shares, strict=True)))
     samples = build_samples(Demonstration("d.json", annotation, "v.mp4"), WindowSpec(size, rate_hz=rate_hz), sampling)
     cut = {t for stage in stages if stage.excluded for t in range(stage.start, stage.end)}
     assert samples
@@ -270,7 +261,12 @@ def test_no_sample_of_any_kind_crosses_a_cut(lengths, excluded, tail, size, rate
 
 def test_the_trainer_gets_one_row_per_sample(demonstration):
     samples = build_samples(demonstration, WINDOW, SamplingSpec(every=5))
-    rows = as_hf_dataset(samples)
+    rows = to_dataset(samples)
     assert rows.num_rows == len(samples)
     row = rows[3]
     assert {**row, "window_frame_indices": tuple(row["window_frame_indices"])} == asdict(samples[3])
+
+
+def test_checking_needs_no_data_set_library():
+    code = "import sys, dataset.__main__; assert not {'datasets', 'pandas', 'torch'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -53,7 +53,7 @@ DEMONSTRATIONS, WINDOW, SPACING = "demonstrations", "window size", "window spaci
 READOUT, RANK, SEED = "read-out", "LoRA rank", "seed"
 # Parts of a recipe that do not change what is learnt, or that have a name of their own above.
 _LEFT_OUT = (
-    "model", "data.annotations", "data.samples", "data.window", "data.sampling.seed", "features", "evaluation",
+    "model", "data.annotations", "data.window", "data.sampling.seed", "features", "evaluation",
     "lora.r", "sft.output_dir", "sft.seed", "sft.data_seed", "sft.report_to", "sft.run_name", "sft.logging",
     "sft.save", "sft.eval",
 )  # fmt: skip

@@ -1,17 +1,11 @@
-import json
-
 import pytest
 from material import make_annotation, write_video
 
 from dataset.annotation_file import write_annotation
 from dataset.demonstration import read_demonstrations
+from infer.model.adapter_folder import read_recipe_document, read_train_summary
 from infer.model.errors import ModelError
-from infer.report.training_demonstration import (
-    find_training_demonstrations,
-    read_recipe_document,
-    read_train_summary,
-    seen_in_training,
-)
+from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
 
 
 @pytest.fixture
@@ -52,13 +46,6 @@ def test_an_episode_is_recognised_by_content_not_by_name(source, annotation_path
 
 def test_found_where_the_recipe_says(source, annotation_path, tmp_path):
     folder = adapter(tmp_path, f"data: {{annotations: [{annotation_path}]}}")
-    (found,), missing = find_training_demonstrations(folder, [source])
-    assert found.path == str(annotation_path) and missing is None
-
-
-def test_found_through_the_samples(source, annotation_path, tmp_path):
-    (tmp_path / "s.meta.json").write_text(json.dumps({"demonstrations": [{"annotation": str(annotation_path)}]}))
-    folder = adapter(tmp_path, f"data: {{annotations: [], samples: {tmp_path / 's.jsonl'}}}")
     (found,), missing = find_training_demonstrations(folder, [source])
     assert found.path == str(annotation_path) and missing is None
 

@@ -24,7 +24,7 @@ def test_a_rehearsal_reads_every_frame_by_the_run_that_did_not_learn_it(tmp_path
     document = json.loads((output / "enough.json").read_text())
     assert len(document["curves"]["frames"]) == 12
     for number in (1, 2):
-        learnt = {row["frame_index"] for row in read_records(output / f"fold-{number}" / "samples.jsonl")}
+        learnt = {row["frame_index"] for row in read_records(output / f"fold-{number}" / "adapter" / "samples.jsonl")}
         read = {
             row["frame_index"] for row in read_records(output / f"fold-{number}" / "readings" / "as_recorded.jsonl")
         }

@@ -1,4 +1,4 @@
-"""The open videos of the queue: one reader per camera, and the notice when a file is replaced under the page.
+"""The open videos of the queue: one reader per camera, opened anew when its file is replaced.
 
 Knows files, readers and fingerprints; does not know annotations or pictures.
 """
@@ -16,13 +16,13 @@ from dataset.video import VideoError, VideoReader
 
 @dataclass(frozen=True)
 class _Opened:
-    """A video as it was when it was opened."""
+    """A video, and the state of its file when it was opened."""
 
-    stamp: tuple[int, int, int]
+    stamp: tuple[int, int, int]  # time of change, size, inode
     reader: VideoReader
 
 
-class Videos:
+class OpenVideos:
     """Readers by episode and camera; safe to use from several threads."""
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class Videos:
         self._lock = threading.Lock()
 
     def reader(self, episode: Episode, camera: int = 0) -> VideoReader:
-        """Return the reader of one camera's video as it is now; indexed on first use.
+        """Return the reader of one camera's present video; indexed on first use.
 
         Raises:
             VideoError: The file cannot be read, or the camera has other frames than the annotated video.
         """
         if not 0 <= camera < len(episode.cameras):
-            raise VideoError(f"{episode.video.name} has {len(episode.cameras)} camera(s); number {camera} is none")
+            raise VideoError(f"{episode.video.name} has {len(episode.cameras)} camera(s); there is no number {camera}")
         reader = self._open(episode.cameras[camera][1]).reader
         expected = len(self._open(episode.video).reader)
         if len(reader) != expected:
@@ -48,9 +48,9 @@ class Videos:
         return reader
 
     def version(self, episode: Episode) -> str:
-        """Return a short name of what all cameras hold now; pictures carry it, so that none shows another video."""
-        prints = [self._open(path).reader.fingerprint for _, path in episode.cameras]
-        return hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16]
+        """Return a digest of the present videos of all cameras; picture addresses contain it."""
+        fingerprints = [self._open(path).reader.fingerprint for _, path in episode.cameras]
+        return hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()[:16]
 
     def _open(self, path: Path) -> _Opened:
         try:
