@@ -33,7 +33,7 @@ export function offerRecipes({ recipes, default_recipe }) {
 
 /** Show how many episodes "all labelled episodes" are. */
 export function showLabelledCount(labelled) {
-  $("train-on").options[1].textContent = `all ${labelled} labelled episodes`;
+  $("train-on").options[1].textContent = `all labelled episodes (${labelled})`;
 }
 
 export async function showSamples() {
