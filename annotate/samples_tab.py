@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from annotate.findings import PageFinding, check_demonstration, find_missing
-from annotate.queue import Episode
 from annotate.store import Store
-from dataset.demonstration import Demonstration, read_demonstration
+from dataset.demonstration import read_demonstration
 from dataset.preview import choose_samples
 from dataset.recipe import load_document, read_data_section
 from dataset.sample_file import VqaSample
@@ -24,29 +23,6 @@ from dataset.samples import build_sample_set
 DEFAULT_RECIPES = ("recipes/oneshot.yaml", "recipes/nano.yaml")  # the first that exists
 
 TrainOn = Literal["this", "labelled"]
-
-
-@dataclass(frozen=True)
-class ShownSample:
-    """One sample as the page shows it.
-
-    Args:
-        frame_index: The sampled frame.
-        window_frame_indices: Frames of its window.
-        camera: Number of the page's camera that the window is from; None where the page does not show that camera.
-        direction: Its kind, as in `VqaSample`.
-        progress: Label, percent.
-        prompt: The question.
-        completion: The answer to learn.
-    """
-
-    frame_index: int
-    window_frame_indices: tuple[int, ...]
-    camera: int | None
-    direction: str
-    progress: float
-    prompt: str
-    completion: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,7 @@ class SamplePreview:
     summary: str = ""
     command: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-    samples: tuple[ShownSample, ...] = ()
+    samples: tuple[VqaSample, ...] = ()
 
 
 def find_recipes() -> list[str]:
@@ -104,14 +80,13 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
     if any(finding.level == "error" for finding in findings):
         return SamplePreview(tuple(findings))
     samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)
-    own = [sample for sample in samples if sample.video in demonstrations[key].views.values()]
-    cameras = _cameras(store.episode(key), demonstrations[key])
+    own = [sample for sample in samples if sample.video == demonstrations[key].video]
     return SamplePreview(
         findings=tuple(findings),
         summary=_summary(recipe, len(samples), len(episodes)),
         command=training_command([episode.annotation for episode in episodes], recipe),
         counts=dict(Counter(sample.direction for sample in samples)),
-        samples=tuple(_shown(sample, cameras) for sample in choose_samples(own)),
+        samples=tuple(choose_samples(own)),
     )
 
 
@@ -138,21 +113,3 @@ def _summary(recipe: str, num_samples: int, num_episodes: int) -> str:
     if not share:
         return f"{sentence}."
     return f"{sentence}, less those of the frames that evaluation.held_out_share={share} holds out of every stage."
-
-
-def _cameras(episode: Episode, demonstration: Demonstration) -> dict[str, int]:
-    """Return the number of the page's camera by the path of its video."""
-    numbers = {name: number for number, (name, _) in enumerate(episode.cameras)}
-    return {video: numbers[name] for name, video in demonstration.views.items() if name in numbers}
-
-
-def _shown(sample: VqaSample, cameras: dict[str, int]) -> ShownSample:
-    return ShownSample(
-        sample.frame_index,
-        sample.window_frame_indices,
-        cameras.get(sample.video),
-        sample.direction,
-        sample.progress,
-        sample.prompt,
-        sample.completion,
-    )
