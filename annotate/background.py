@@ -24,7 +24,7 @@ STRIP_COUNT = 96
 
 @dataclass
 class Scan:
-    """What the pass over one video has given so far.
+    """What was read of one video so far.
 
     Args:
         num_frames: Frames of the video.

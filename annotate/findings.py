@@ -1,4 +1,4 @@
-"""Findings for the page: what is missing or doubtful in a marking, each with the place on the page that it is about.
+"""Findings for the page: what is missing or wrong in a marking, each with the place on the page that it is about.
 
 Knows markings and the dataset's check; does not know the page's elements.
 """
@@ -28,7 +28,7 @@ class PageFinding:
     Args:
         level: "missing": the annotation is not finished without it; "error" stops training; "warning" does not.
         about: The place on the page.
-        stage: 0-based number of the stage it is about; None where it is about no single one.
+        stage: 0-based number of the stage it is about; None where it is about no single stage.
         message: What it is and how to correct it.
     """
 

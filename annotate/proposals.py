@@ -1,7 +1,7 @@
 """Stage proposals without a model: frames at which the picture begins to change in another way, or rests.
 
 Knows arrays of frame features and arithmetic; does not know videos or stages. A stage of a robot's demonstration is a
-stretch of steady change (reaching, lifting, carrying), so the features of its frames lie near a straight line; stages
+stretch of steady change (reaching, lifting, carrying), so the features of its frames are near a straight line; stages
 meet where one line ends and another begins, and often the robot rests there for a moment.
 """
 
@@ -21,7 +21,7 @@ REST_EDGE = 0.05  # a rest begins where the change has fallen to this share of i
 
 
 def frame_feature(frame: np.ndarray) -> np.ndarray:
-    """Return what is compared of one RGB frame (H, W, 3): a thumbnail, float16, shape (FEATURE_SIZE**2 * 3,)."""
+    """Return the feature of an RGB frame (H, W, 3): a thumbnail, float16, shape (FEATURE_SIZE**2 * 3,)."""
     height, width = frame.shape[:2]
     rows = np.arange(FEATURE_SIZE * 4) * height // (FEATURE_SIZE * 4)
     columns = np.arange(FEATURE_SIZE * 4) * width // (FEATURE_SIZE * 4)

@@ -51,7 +51,7 @@ def find_episodes(
     """Find the videos and where their annotations go.
 
     Args:
-        videos: Files, or folders whose videos are taken in the order of their names.
+        videos: Files, or folders whose videos are used in the order of their names.
         output: Folder of the annotations; beside each video by default.
         cameras: Further cameras by name: a folder that holds a video of the same name for every episode, or a file
             where there is one episode only.
@@ -113,7 +113,7 @@ def _find_camera(name: str, path: Path, video: Path, num_episodes: int) -> Path:
     same_name = [file for file in inside if file.stem == video.stem and _is_video(file)]
     if len(same_name) != 1:
         raise ValueError(
-            f"camera {name}: {path} holds {len(same_name) or 'no'} video(s) of the name {video.stem}; put one there, "
+            f"camera {name}: {path} holds {len(same_name) or 'no'} video(s) named {video.stem}; put a video there, "
             "of the same episode and with the same frames"
         )
     return same_name[0]

@@ -1,4 +1,4 @@
-"""The tab "Samples": check a finished annotation, show what a recipe trains on, and the command that trains.
+"""The tab "Check and samples": check a finished annotation, show what a recipe trains on, and the command that trains.
 
 Knows the store, recipes, the check and samples; does not know the page's elements. Writes no file.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from annotate.findings import PageFinding, check_demonstration, find_missing
-from annotate.queue import Episode
 from annotate.store import Store
-from dataset.demonstration import Demonstration, read_demonstration
+from dataset.demonstration import read_demonstration
 from dataset.preview import choose_samples
-from dataset.recipe import read_data_section
+from dataset.recipe import load_document, read_data_section
 from dataset.sample_file import VqaSample
 from dataset.samples import build_sample_set
 
@@ -26,34 +26,11 @@ TrainOn = Literal["this", "labelled"]
 
 
 @dataclass(frozen=True)
-class ShownSample:
-    """One sample as the page shows it.
-
-    Args:
-        frame_index: The sampled frame.
-        window_frame_indices: Frames of its window.
-        camera: Number of the page's camera that the window is from; None where the page does not show that camera.
-        direction: Its kind, as in `VqaSample`.
-        progress: Label, percent.
-        prompt: The question.
-        completion: The answer to learn.
-    """
-
-    frame_index: int
-    window_frame_indices: tuple[int, ...]
-    camera: int | None
-    direction: str
-    progress: float
-    prompt: str
-    completion: str
-
-
-@dataclass(frozen=True)
 class SamplePreview:
     """What a recipe trains on.
 
     Args:
-        findings: What is missing, wrong or doubtful in this episode.
+        findings: What is missing or wrong in this episode.
         summary: One sentence about the samples; "" when there are none.
         command: The command that trains on these samples.
         counts: Number of samples of every kind, over all episodes that the command names.
@@ -64,7 +41,7 @@ class SamplePreview:
     summary: str = ""
     command: str = ""
     counts: dict[str, int] = field(default_factory=dict)
-    samples: tuple[ShownSample, ...] = ()
+    samples: tuple[VqaSample, ...] = ()
 
 
 def find_recipes() -> list[str]:
@@ -78,7 +55,7 @@ def default_recipe(recipes: list[str]) -> str:
 
 
 def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "this") -> SamplePreview:
-    """Check one episode on disk and make the samples that training would make from the same command.
+    """Check one episode on disk and make the samples that the training command makes.
 
     Args:
         store: The queue.
@@ -103,15 +80,13 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
     if any(finding.level == "error" for finding in findings):
         return SamplePreview(tuple(findings))
     samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)
-    own = [sample for sample in samples if sample.video in demonstrations[key].views.values()]
-    cameras = _cameras(store.episode(key), demonstrations[key])
-    count = len(episodes)
+    own = [sample for sample in samples if sample.video == demonstrations[key].video]
     return SamplePreview(
         findings=tuple(findings),
-        summary=f"{recipe} trains on {len(samples)} samples of {count} episode{'' if count == 1 else 's'}.",
+        summary=_summary(recipe, len(samples), len(episodes)),
         command=training_command([episode.annotation for episode in episodes], recipe),
         counts=dict(Counter(sample.direction for sample in samples)),
-        samples=tuple(_shown(sample, cameras) for sample in choose_samples(own)),
+        samples=tuple(choose_samples(own)),
     )
 
 
@@ -131,19 +106,10 @@ def shown_path(path: Path) -> str:
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
-def _cameras(episode: Episode, demonstration: Demonstration) -> dict[str, int]:
-    """Return the number of the page's camera by the path of its video."""
-    numbers = {name: number for number, (name, _) in enumerate(episode.cameras)}
-    return {video: numbers[name] for name, video in demonstration.views.items() if name in numbers}
-
-
-def _shown(sample: VqaSample, cameras: dict[str, int]) -> ShownSample:
-    return ShownSample(
-        sample.frame_index,
-        sample.window_frame_indices,
-        cameras.get(sample.video),
-        sample.direction,
-        sample.progress,
-        sample.prompt,
-        sample.completion,
-    )
+def _summary(recipe: str, num_samples: int, num_episodes: int) -> str:
+    sentence = f"{recipe} trains on {num_samples} samples of {num_episodes} episode{'' if num_episodes == 1 else 's'}"
+    evaluation = load_document(recipe).get("evaluation")
+    share = evaluation.get("held_out_share") if isinstance(evaluation, Mapping) else None
+    if not share:
+        return f"{sentence}."
+    return f"{sentence}, less those of the frames that evaluation.held_out_share={share} holds out of every stage."

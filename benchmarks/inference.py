@@ -20,9 +20,13 @@ from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
 from infer.decoding.greedy import greedy_answers
+from infer.decoding.settings import Decoding
+from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 from infer.model.window_inputs import FrameFeatures
-from infer.predict import EncodedVideo, choose_window, predict_video
+from infer.playback import predict_video
+from infer.request import choose_window
 from infer.stream import ProgressStream
 from infer.video_paths import find_videos
 
@@ -46,7 +50,7 @@ def main() -> None:
     if arguments.shape == "2b":
         random_weights(arguments)
         return
-    model = ProgressModel.load(arguments.model_path, arguments.use_lora)
+    model = ProgressModel.load(ModelSource(arguments.model_path, arguments.use_lora))
     print(f"{arguments.model_path}, {model.device}, {model.base.dtype}, {torch.get_num_threads()} torch threads\n")
     batches(model, arguments)
     if arguments.live:
@@ -61,7 +65,7 @@ def random_weights(arguments: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = random_2b(read_recipe("recipes/nano.yaml", ["data.annotations=[x]"]), device, arguments.pixels)
     model.end_token_id = -1  # fixed-length answers
-    window, prompt = choose_window(model), build_prompt(arguments.task)
+    window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
     indices = range(30, 30 + arguments.live)
     shown = [window_indices(window, t, reader.fps) for t in indices]
@@ -88,7 +92,7 @@ def random_weights(arguments: argparse.Namespace) -> None:
 
 def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
     """Recorded videos: windows per second of both, all answers compared."""
-    window, prompt = choose_window(model), build_prompt(arguments.task)
+    window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     left, ours, naive, compared, equal, encodings, frames_shown = arguments.windows, 0.0, 0.0, 0, 0, [0], 0
     texts: set[str] = set()
     count_encodings(model, encodings)
@@ -108,7 +112,7 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
             predictions = list(
                 predict_video(
                     model, EncodedVideo(model, VideoReader(path)), arguments.task, window, frames,
-                    batch_size=arguments.batch_size, max_new_tokens=arguments.max_new_tokens,
+                    decoding=Decoding(arguments.max_new_tokens, batch_size=arguments.batch_size),
                 )
             )  # fmt: skip
             ours += time.perf_counter() - started
@@ -145,9 +149,9 @@ def count_encodings(model: ProgressModel, counter: list[int]) -> None:
 
 def live(model: ProgressModel, arguments: argparse.Namespace) -> None:
     """One stream: time from a new frame to its answer, both sides in turns."""
-    window, prompt = choose_window(model), build_prompt(arguments.task)
+    window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
-    stream = ProgressStream(model, arguments.task, fps=reader.fps, max_new_tokens=arguments.max_new_tokens)
+    stream = ProgressStream(model, arguments.task, fps=reader.fps, decoding=Decoding(arguments.max_new_tokens))
     pictures, ours, naive, equal = [], [], [], 0
     for index, frame in reader.iter_frames(range(min(arguments.live, len(reader)))):
         pictures.append(frame)

@@ -136,15 +136,16 @@ def how_made(recipe: Recipe, setting: Any, family: Path, arguments: argparse.Nam
 def adapt_and_judge(recipe: Recipe, base_only: bool, family: Path, way: dict[str, Any]) -> dict[str, Any]:
     """Return times and episodes of one run; its adapter is deleted."""
     from infer.model.model import ProgressModel
+    from infer.model.source import ModelSource
     from train.lora import train_lora
 
     started = time.monotonic()
     if base_only:
-        model = ProgressModel.load(recipe.model)
+        model = ProgressModel.load(ModelSource(recipe.model))
     else:
         adapter = recipe.sft["output_dir"]
         train_lora(recipe, overwrite=True)
-        model = ProgressModel.load(adapter, use_lora=True)
+        model = ProgressModel.load(ModelSource(adapter, use_lora=True))
         shutil.rmtree(adapter)
     trained = time.monotonic() - started
     episodes = list(
@@ -159,18 +160,21 @@ def judge(
 ) -> Iterator[dict[str, Any]]:
     """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
     from dataset.video import VideoReader
+    from infer.decoding.settings import Decoding
     from infer.model.encoded_video import EncodedVideo
-    from infer.predict import predict_video, sampled_frames
+    from infer.playback import predict_video
+    from infer.request import FrameChoice
 
     def read(video, task, frames, reverse=False):
-        answers = list(predict_video(model, video, task, window, frames, reverse=reverse, readout=readout))
+        answers = list(predict_video(model, video, task, window, frames, reverse, decoding=Decoding(readout=readout)))
         return [a.progress for a in answers], [a.parsed_progress is not None for a in answers]
 
     cameras = sorted((family / "held_out_camera").glob("*.json"))
     for path in [*sorted((family / "held_out").glob("*.json")), *cameras]:
         (demonstration,) = read_demonstrations([path])
         reader = VideoReader(demonstration.video)
-        video, frames = EncodedVideo(model, reader, keep_all=True), sampled_frames(len(reader), max_sampled_frames)
+        video = EncodedVideo(model, reader, keep_all=True)
+        frames = FrameChoice(max_sampled_frames=max_sampled_frames).frames(len(reader))
         forward, parsed = read(video, demonstration.annotation.task, frames)
         backward, parsed_back = read(video, demonstration.annotation.task, frames, reverse=True)
         row = {
@@ -183,7 +187,7 @@ def judge(
             "parse_rate": float(np.mean(parsed + parsed_back)),
         }
         if row["kind"] == "success" and other_tasks:
-            spread = sampled_frames(len(reader), WRONG_TASK_WINDOWS)
+            spread = FrameChoice(max_sampled_frames=WRONG_TASK_WINDOWS).frames(len(reader))
             row["wrong_task"] = [value for task in other_tasks for value in read(video, task, spread)[0]]
         yield row
 

@@ -32,6 +32,7 @@ from transformers import TrainerCallback  # noqa: E402
 
 from dataset.video import VideoReader  # noqa: E402
 from infer.model.model import ProgressModel  # noqa: E402
+from infer.model.source import ModelSource  # noqa: E402
 from train.collate import WindowCollator, needed_frames  # noqa: E402
 from train.configs import build_configs  # noqa: E402
 from train.features import PreparedFrame, prepare_frames, prepare_group  # noqa: E402
@@ -103,7 +104,7 @@ def random_2b(recipe: Recipe, device: str, pixels: int) -> ProgressModel:
     """
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    nano = ProgressModel.load(recipe.model, torch_dtype="float32")
+    nano = ProgressModel.load(ModelSource(recipe.model, torch_dtype="float32"))
     special = {
         key: getattr(nano.base.config, key) for key in ("image_token_id", "video_token_id", "vision_start_token_id")
     }

@@ -1,6 +1,8 @@
 """Inference: models and adapters, predictions, metrics, reports. Torch is imported when a model is."""
 
+from infer.decoding.settings import Decoding
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource
 from infer.records import Prediction
 
 _LAZY = {
@@ -8,11 +10,12 @@ _LAZY = {
     "ProgressStream": "infer.stream",
     "batch_chat": "infer.chat",
     "infer_progress_from_video": "infer.predict",
-    "predict_video": "infer.predict",
+    "predict_recordings": "infer.predict",
+    "predict_video": "infer.playback",
     "push_all": "infer.stream",
 }
 
-__all__ = ["ModelError", "Prediction", *sorted(_LAZY)]
+__all__ = ["Decoding", "ModelError", "ModelSource", "Prediction", *sorted(_LAZY)]
 
 
 def __getattr__(name: str):

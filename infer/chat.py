@@ -1,6 +1,6 @@
 """Conversation batches: items of images and turns, as ProcVLM's data sets have them, answered in one call.
 
-    batch_chat([{"image": ["a.jpg", "b.jpg"], "conversations": [{"from": "human", "value": "..."}]}], model_path="...")
+    batch_chat([{"image": ["a.jpg", "b.jpg"], "conversations": [{"from": "human", "value": "..."}]}], "MODEL_PATH")
 
 Knows the form of such items; does not know videos or windows.
 """
@@ -8,69 +8,59 @@ Knows the form of such items; does not know videos or windows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dataset.formats.conversations import IMAGE_MARK
-from infer.decoding.answers import Decoding, decode_windows
+from infer.decoding.answers import decode_windows
+from infer.decoding.settings import Decoding
 from infer.model.batch_limit import BatchLimit
-from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 from infer.model.window_inputs import FrameFeatures
-from infer.records import DEFAULT_MAX_NEW_TOKENS
 
 _HUMAN = ("human", "user")
 
 
 def batch_chat(
     batch_items: Sequence[Mapping[str, Any]],
-    model_path: str | None = None,
-    use_lora: bool = False,
-    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
-    temperature: float = 0.0,
-    torch_dtype: str = "auto",
-    batch_size: int = 32,
-    base_model: str | None = None,
-    model: ProgressModel | None = None,
-    seed: int = 0,
+    model: ProgressModel | ModelSource | str,
+    decoding: Decoding = Decoding(),
 ) -> list[str]:
     """Return one raw answer per item, in order.
 
-    An image file that several items name is read and encoded once. Items with the same text follow each other best:
-    each answer is drafted from those of the batch before.
+    An image file that several items of a batch name is read and encoded once. Items with the same text are fastest one
+    after the other: answer drafts come from the batches before.
 
     Args:
         batch_items: Items with `image` (a path or a list of paths, oldest first) and `conversations` (turns with `from`
-            and `value`; the last human turn is asked, and it must be the first one).
-        model_path, use_lora, torch_dtype, base_model: See `ProgressModel.load`.
-        max_new_tokens, temperature, seed: See `infer.decoding.answers.Decoding`.
-        batch_size: Items decoded together; halved when memory runs out.
-        model: A loaded model to use instead of loading `model_path`.
+            and `value`; the question is the only human turn, and the first turn).
+        model: A loaded model, or what to load; a text is the path of a base model.
+        decoding: How answers are decoded; the read-out has no effect.
 
     Raises:
         ValueError: An item is not of this form, or an image cannot be read.
     """
     questions = [_question(item, number) for number, item in enumerate(batch_items)]
-    decoding = Decoding(max_new_tokens, temperature, seed=seed)
-    if model is None:
-        if model_path is None:
-            raise ModelError("batch_chat got neither model_path nor model; name the model to ask")
-        model = ProgressModel.load(model_path, use_lora, base_model, torch_dtype)
-    limit = BatchLimit(batch_size, "items")
+    if isinstance(model, ModelSource | str):
+        model = ProgressModel.load(ModelSource(model) if isinstance(model, str) else model)
+    loaded, decoding = model, replace(decoding, readout="text")
+    limit = BatchLimit(decoding.batch_size, "items")
     answers: list[str] = []
-    known: dict[str, dict[tuple[int, ...], None]] = {}  # answers so far by question
+    by_question: dict[str, dict[tuple[int, ...], None]] = {}  # answers so far, as tokens, the latest last
 
     def decode(batch: Sequence[tuple[list[Path], str]]) -> list[str]:
-        features = _encode(model, batch)
+        features = _encode(loaded, batch)
         windows = [[features[path] for path in images] for images, _ in batch]
-        drafts = [tuple(reversed(known.get(text, {})))[:4] for _, text in batch]
-        decoded = decode_windows(model, windows, [text for _, text in batch], decoding, drafts)
+        known_answers = [tuple(reversed(by_question.get(text, {})))[:4] for _, text in batch]
+        decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
         for (_, text), answer in zip(batch, decoded, strict=True):
             if answer.tokens:
-                known.setdefault(text, {}).pop(answer.tokens, None)
-                known[text][answer.tokens] = None
+                by_question.setdefault(text, {}).pop(answer.tokens, None)
+                by_question[text][answer.tokens] = None
         return [answer.text for answer in decoded]
 
     while len(answers) < len(questions):
@@ -79,7 +69,7 @@ def batch_chat(
 
 
 def _question(item: Mapping[str, Any], number: int) -> tuple[list[Path], str]:
-    """Return images and text of one item; ValueError says what is wrong with it."""
+    """Return images and text of one item; ValueError when it is not of the form that `batch_chat` names."""
     where = f"batch item {number}"
     images = item.get("image")
     images = [images] if isinstance(images, str | Path) else images

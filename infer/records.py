@@ -1,7 +1,6 @@
-"""Records: what a prediction is, and its JSONL form.
+"""Records: what a prediction is, how one is made from an answer, and its JSONL form. Imports no torch.
 
-Imports no torch, so that tools that only read records start at once. Names are those of ProcVLM's records; further
-fields follow them. Knows names and files; does not know models or videos.
+Names are those of ProcVLM's records; further fields follow them. Knows names and files; does not know models or videos.
 """
 
 from __future__ import annotations
@@ -10,17 +9,14 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from dataset.files import write_text_atomically
+from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
-DEFAULT_MAX_SAMPLED_FRAMES = 512
-DEFAULT_MAX_NEW_TOKENS = 256
 FLUSH_SEC = 1.0
-
-ProgressSource = Literal["model", "expected", "forced", "previous"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,14 @@ class Prediction:
     Args:
         frame_index: Source frame.
         timestamp_sec: Its presentation time.
-        window_frame_indices: Source frames shown to the model, oldest first.
-        progress: Percent, 0 to 100; None where the answer had none and the caller did not ask for the previous one.
+        window_frame_indices: Source frames of the window, oldest first.
+        progress: Percent, 0 to 100; None where the answer has none and the previous one is not repeated.
         reasoning: The answer without its progress sentence.
         model_output: The raw answer.
-        parsed_progress: The percentage read from this very text; None where it had none.
+        parsed_progress: The percentage in this very text; None where it has none.
         progress_source: "model" (the text's number), "expected" (mean over the numbers that the model might have put
             there), "forced" (the answer ran past its budget, and the model was made to fill in the tag), "previous"
-            (carried forward at the caller's wish) or None.
+            (repeated from an earlier frame, see `carry_forward`) or None.
         progress_std: Standard deviation of an expected value, points.
     """
 
@@ -50,6 +46,38 @@ class Prediction:
     parsed_progress: float | None
     progress_source: ProgressSource | None
     progress_std: float | None = None
+
+
+def make_prediction(
+    answer: WindowAnswer, frame_index: int, timestamp_sec: float, window_frame_indices: tuple[int, ...]
+) -> Prediction:
+    """Return the prediction for a frame that the answer to its window gives."""
+    return Prediction(
+        frame_index=frame_index,
+        timestamp_sec=round(timestamp_sec, 6),
+        window_frame_indices=window_frame_indices,
+        progress=answer.progress,
+        reasoning=answer.reasoning,
+        model_output=answer.text,
+        parsed_progress=answer.parsed,
+        progress_source=answer.source,
+        progress_std=answer.std,
+    )
+
+
+def carry_forward(predictions: Iterable[Prediction], previous: float | None = None) -> Iterator[Prediction]:
+    """Repeat the last percentage where a prediction has none, with `progress_source` "previous".
+
+    Args:
+        predictions: In the order of playback.
+        previous: The percentage before the first one; None leaves predictions without one until the first percentage.
+    """
+    for prediction in predictions:
+        if prediction.progress is None and previous is not None:
+            yield replace(prediction, progress=previous, progress_source="previous")
+        else:
+            yield prediction
+            previous = prediction.progress
 
 
 def make_record(video_path: str, task: str, number: int, prediction: Prediction) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Live use: frames come one by one from a camera or a simulator, and each is answered at once.
+"""Live streams: frames come one by one from a camera or a simulator, and each is answered at once.
 
     stream = ProgressStream(model, "Open the drawer")
     prediction = stream.push(frame, timestamp_sec)
 
-A stream keeps the features of the frames that windows may still show, and its last answers as drafts for the next, so
-that a frame costs one encoding, one prefill and a few steps. One model serves any number of streams.
+A stream keeps the features of the frames that later windows may contain, and its last answers as answer drafts, so that
+a frame costs one encoding, one prefill and a few steps. One model serves any number of streams.
 Knows frames in order of arrival; does not know video files.
 """
 
@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
 from infer.decoding.answer_order import AnswerMemory
-from infer.decoding.answers import Decoding, Readout, decode_windows
+from infer.decoding.answers import decode_windows
+from infer.decoding.settings import Decoding
 from infer.model.model import ProgressModel
 from infer.model.window_inputs import FrameFeatures
-from infer.predict import OnUnparsed, choose_window, make_prediction
-from infer.records import DEFAULT_MAX_NEW_TOKENS, Prediction
+from infer.records import Prediction, carry_forward, make_prediction
+from infer.request import OnUnparsed, choose_window
 
 
 class ProgressStream:
@@ -32,11 +34,11 @@ class ProgressStream:
         model: The model; it may serve other streams as well.
         task: The task text.
         window: The window rule; the adapter's by default.
-        fps: Rate of the frames, if it is fixed: windows are then those of a recorded video of that rate. Without it
-            a window given in Hz takes the frames nearest in time.
+        fps: Rate of the frames, if it is fixed: windows are then those of a recording of that rate. Without it a window
+            given in Hz takes the frames nearest in time.
         adapter: Name of the adapter to answer with, if several are loaded; the active one by default.
-        max_new_tokens, readout: See `infer.decoding.answers.Decoding`.
-        on_unparsed: See `infer.predict.predict_video`.
+        decoding: How answers are decoded; `batch_size` has no effect.
+        on_unparsed: "previous" repeats the last percentage where an answer has none; see `infer.records.carry_forward`.
     """
 
     def __init__(
@@ -46,29 +48,28 @@ class ProgressStream:
         window: WindowSpec | None = None,
         fps: float | None = None,
         adapter: str | None = None,
-        max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
-        readout: Readout = "text",
+        decoding: Decoding = Decoding(),
         on_unparsed: OnUnparsed = "null",
     ) -> None:
         if not task.strip():
-            raise ValueError("the task text is empty; say what the robot shall do")
+            raise ValueError("the task text is empty; name what the robot shall do")
         self.model, self.task, self.adapter, self.fps = model, task, adapter, fps
         self.prompt = build_prompt(task)
-        self.window = window or choose_window(model)
-        self.decoding = Decoding(max_new_tokens, readout=readout)
+        self.window = window or choose_window(model.progress_config)
+        self.decoding = decoding
         self.on_unparsed = on_unparsed
         self.reset()
 
     def reset(self) -> None:
-        """Forget all frames: the next one starts a new episode. Answers stay as drafts, for all streams of the task."""
+        """Forget all frames: the next one starts a new episode. Answers stay, as drafts for all streams of the task."""
         self._times: list[float] = []
-        self._pixels: dict[int, np.ndarray] = {}  # of frames that no window has shown yet
+        self._pixels: dict[int, np.ndarray] = {}  # of frames that were in no window yet
         self._features: dict[int, FrameFeatures] = {}
         self._previous: float | None = None
         self._memory = AnswerMemory(self.model.recent_answers(self.task))
 
     def observe(self, frame: np.ndarray, timestamp_sec: float | None = None) -> None:
-        """Take a frame without an answer; later windows may show it.
+        """Take a frame without an answer; later windows may contain it.
 
         Args:
             frame: RGB uint8, shape (H, W, 3).
@@ -96,30 +97,30 @@ class ProgressStream:
         """Take a frame and answer; see `observe` for the arguments."""
         return push_all([self], [frame], timestamp_sec)[0]
 
-    def _shown(self) -> tuple[int, ...]:
+    def _window_indices(self) -> tuple[int, ...]:
         """Return the frames of the window that ends at the latest one."""
         last = len(self._times) - 1
         if self.window.stride is not None or self.fps is not None:
             return window_indices(self.window, last, self.fps or 1.0)
         assert self.window.rate_hz is not None  # a rule has a stride or a rate
-        shown = [last]
+        indices = [last]
         for k in range(1, self.window.size):
-            wanted = self._times[last] - k / self.window.rate_hz
-            later = bisect_right(self._times, wanted)
-            nearest = later if later <= last and self._nearer(later, wanted) else later - 1
-            shown.append(min(nearest, shown[-1] - 1))
+            time = self._times[last] - k / self.window.rate_hz
+            later = bisect_right(self._times, time)
+            nearest = later if later <= last and self._nearer(later, time) else later - 1
+            indices.append(min(nearest, indices[-1] - 1))
         if self.window.padding == "short":
-            return tuple(index for index in reversed(shown) if index >= 0)
-        return tuple(max(index, 0) for index in reversed(shown))
+            return tuple(index for index in reversed(indices) if index >= 0)
+        return tuple(max(index, 0) for index in reversed(indices))
 
-    def _nearer(self, later: int, wanted: float) -> bool:
-        return later == 0 or self._times[later] - wanted <= wanted - self._times[later - 1]
+    def _nearer(self, later: int, time: float) -> bool:
+        return later == 0 or self._times[later] - time <= time - self._times[later - 1]
 
-    def _forget(self, shown: Sequence[int]) -> None:
-        """Drop frames that no later window can show: those before the oldest one of this window."""
-        for kept in (self._pixels, self._features):
-            for index in [index for index in kept if index < shown[0]]:
-                del kept[index]
+    def _forget(self, indices: Sequence[int]) -> None:
+        """Drop frames that no later window can contain: those before the oldest one of this window."""
+        for frames in (self._pixels, self._features):
+            for index in [index for index in frames if index < indices[0]]:
+                del frames[index]
 
 
 def push_all(
@@ -127,42 +128,46 @@ def push_all(
 ) -> list[Prediction]:
     """Push one frame to each of several streams and answer them together, as for a vector of environments.
 
-    The streams must share model, adapter, read-out and budget; tasks and windows may differ.
+    The streams must share model, adapter and decoding; tasks and windows may differ.
     """
     first = streams[0]
     for stream in streams:
         if (stream.model, stream.adapter, stream.decoding) != (first.model, first.adapter, first.decoding):
-            raise ValueError("streams that are pushed together must share model, adapter, readout and max_new_tokens")
+            raise ValueError("streams that are pushed together must share model, adapter and decoding")
     for stream, frame in zip(streams, frames, strict=True):
         stream.observe(frame, timestamp_sec)
     model = first.model
-    with model.adapter_switch(True, first.adapter):
-        shown = [stream._shown() for stream in streams]
-        _encode(model, streams, shown)
-        windows = [[s._features[i] for i in indices] for s, indices in zip(streams, shown, strict=True)]
-        known = [stream._memory.references(0) for stream in streams]
-        answers = decode_windows(model, windows, [stream.prompt for stream in streams], first.decoding, known)
+    with model.adapter_switch(first.adapter):
+        windows = [stream._window_indices() for stream in streams]
+        _encode(model, streams, windows)
+        features = [[s._features[i] for i in indices] for s, indices in zip(streams, windows, strict=True)]
+        known_answers = [stream._memory.known_answers(0) for stream in streams]
+        prompts = [stream.prompt for stream in streams]
+        decoding = replace(first.decoding, seed=first.decoding.seed + windows[0][-1])
+        answers = decode_windows(model, features, prompts, decoding, known_answers)
     predictions = []
-    for stream, indices, answer in zip(streams, shown, answers, strict=True):
+    for stream, indices, answer in zip(streams, windows, answers, strict=True):
         stream._memory.add(0, answer.tokens)  # its own last answer comes first, then those of the task's streams
-        carried = stream._previous if stream.on_unparsed == "previous" else None
-        predictions.append(make_prediction(answer, len(stream._times) - 1, stream._times[-1], indices, carried))
-        stream._previous = stream._previous if answer.progress is None else answer.progress
+        prediction = make_prediction(answer, len(stream._times) - 1, stream._times[-1], indices)
+        if stream.on_unparsed == "previous":
+            (prediction,) = carry_forward([prediction], stream._previous)
+        predictions.append(prediction)
+        stream._previous = prediction.progress
         stream._forget(indices)
     return predictions
 
 
-def _encode(model: ProgressModel, streams: Sequence[ProgressStream], shown: Sequence[Sequence[int]]) -> None:
-    """Replace the pixels that windows show by features, in one call where the pictures have one size."""
-    due = [
+def _encode(model: ProgressModel, streams: Sequence[ProgressStream], windows: Sequence[Sequence[int]]) -> None:
+    """Replace the pixels of the windows' frames by features, in one call where the pictures have one size."""
+    missing = [
         (stream, index)
-        for stream, indices in zip(streams, shown, strict=True)
+        for stream, indices in zip(streams, windows, strict=True)
         for index in sorted(set(indices))
         if index in stream._pixels
     ]
-    for size in {stream._pixels[index].shape for stream, index in due}:
-        same = [(s, index) for s, index in due if index in s._pixels and s._pixels[index].shape == size]
-        features = model.encode_frames(np.stack([stream._pixels[index] for stream, index in same]))
-        for (stream, index), one in zip(same, features, strict=True):
-            stream._features[index] = one
+    for shape in {stream._pixels[index].shape for stream, index in missing}:
+        same = [(s, index) for s, index in missing if index in s._pixels and s._pixels[index].shape == shape]
+        encoded = model.encode_frames(np.stack([stream._pixels[index] for stream, index in same]))
+        for (stream, index), features in zip(same, encoded, strict=True):
+            stream._features[index] = features
             stream._pixels.pop(index, None)

@@ -88,7 +88,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(*arguments: str | Path) -> Iterator[Server]:
-    """Run a server for a while; whatever it printed about errors fails the test."""
+    """Run a server for a while; a traceback that it printed fails the test."""
     server = Server(*arguments)
     try:
         yield server
@@ -108,7 +108,7 @@ class Editor:
     def _watch(self, request: Any) -> None:
         address = urlparse(request.url)
         if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
-            self.errors.append(f"asks another host: {request.url}")
+            self.errors.append(f"requests another host: {request.url}")
 
     def open(self, query: str = "") -> Editor:
         """Load the page and wait for its first frame."""
@@ -177,7 +177,7 @@ class Editor:
         return int(self.data("shown"))
 
     def text(self, element: str) -> str:
-        """Return what an element says."""
+        """Return the text of an element."""
         return self.page.evaluate("(id) => document.getElementById(id)?.innerText ?? ''", element)
 
     def value(self, element: str) -> str:
@@ -219,7 +219,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def open_editor(chromium):
-    """Open tabs on servers; at the end none may have had a page error or have asked another host."""
+    """Open tabs on servers; at the end none may have had a page error or have requested another host."""
     contexts, editors = [], []
 
     def open_one(server: Server, query: str = "", **options: Any) -> Editor:
@@ -237,7 +237,7 @@ def open_editor(chromium):
 
 @pytest.fixture(scope="session")
 def desk(video, tmp_path_factory):
-    """A server with many copies of a video of 40 numbered frames: every test labels one of its own."""
+    """A server with many copies of a video of 40 numbered frames: every test labels its own."""
     folder = tmp_path_factory.mktemp("desk")
     for number in range(24):
         shutil.copy(video, folder / f"ep{number:02}.mp4")
@@ -248,7 +248,7 @@ def desk(video, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def used_episodes():
-    """Episodes of the desk that tests have taken."""
+    """Episodes of the desk that tests use already."""
     return []
 
 

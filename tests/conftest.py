@@ -54,5 +54,6 @@ def store(video, tmp_path):
 def nano():
     """The embedded base model."""
     from infer.model.model import ProgressModel
+    from infer.model.source import ModelSource
 
-    return ProgressModel.load(str(NANO))
+    return ProgressModel.load(ModelSource(str(NANO)))

@@ -6,11 +6,12 @@ import torch
 from material import NANO
 
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 
 
 def random_model(seed: int) -> ProgressModel:
     """Return a model whose answers wander from token to token, differently for each window."""
-    model = ProgressModel.load(str(NANO))
+    model = ProgressModel.load(ModelSource(str(NANO)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in model.model.parameters():

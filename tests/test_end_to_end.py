@@ -14,9 +14,13 @@ from dataset.demonstration import read_demonstrations
 from dataset.samples import build_samples
 from dataset.video import VideoReader
 from dataset.window import window_indices
+from infer.decoding.settings import Decoding
 from infer.metrics.progress import METRICS, voc
+from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
-from infer.predict import EncodedVideo, infer_progress_from_video, predict_video
+from infer.model.source import ModelSource
+from infer.playback import predict_video
+from infer.predict import infer_progress_from_video
 from infer.records import read_records
 from infer.report.__main__ import main as make_report
 from infer.report.__main__ import make_parser as report_parser
@@ -80,7 +84,7 @@ def test_the_run_leaves_what_it_promises(run):
 
 @pytest.mark.slow
 def test_only_adapter_weights_change(run, base_weights):
-    model = ProgressModel.load(str(run / "adapter"), use_lora=True)
+    model = ProgressModel.load(ModelSource(str(run / "adapter"), use_lora=True))
     adapted = dict(model.base.named_parameters())
     compared = 0
     for name, weight in base_weights.items():
@@ -131,7 +135,7 @@ def test_report_has_the_promised_keys_and_consistent_numbers(run):
 
 @pytest.mark.slow
 def test_training_and_inference_windows_are_the_same(run):
-    model = ProgressModel.load(str(run / "adapter"), use_lora=True)
+    model = ProgressModel.load(ModelSource(str(run / "adapter"), use_lora=True))
     window = model.progress_config.window
     (demonstration,) = read_demonstrations([DEMO / "demo.json"])
     recipe = read_recipe(run / "adapter" / "recipe.yaml")
@@ -141,7 +145,9 @@ def test_training_and_inference_windows_are_the_same(run):
         if s.direction == "forward"
     }
     reader = VideoReader(demonstration.video)
-    predictions = predict_video(model, EncodedVideo(model, reader), "t", window, [0, 9, 40], max_new_tokens=1)
+    predictions = predict_video(
+        model, EncodedVideo(model, reader), "t", window, [0, 9, 40], decoding=Decoding(max_new_tokens=1)
+    )
     for prediction in predictions:
         assert prediction.window_frame_indices == trained[prediction.frame_index]
         assert prediction.window_frame_indices == window_indices(window, prediction.frame_index, reader.fps)

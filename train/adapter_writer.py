@@ -19,18 +19,16 @@ from dataset.files import write_text_atomically
 from dataset.prompts import PROMPT_VERSION
 from dataset.sample_file import VqaSample, write_samples
 from infer.decoding.answers import answer_windows
-from infer.model.adapter_folder import ProgressConfig
-from infer.model.base_name import split_revision
+from infer.model.adapter_folder import RELOAD_PARITY, SAMPLES, TRAIN_SUMMARY, ProgressConfig
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource, split_revision
 from train.callbacks import base_checksums
 from train.collate import WindowCollator
 from train.model_card import write_card
 from train.recipe import Recipe
-from train.run_folder import TRAIN_SUMMARY
 from train.training_data import TrainingData
 
-PARITY = "reload_parity.json"
 PARITY_TOLERANCE = 1e-4  # largest difference of a logit between the trained model and the one loaded from disk
 PROBES = 4
 PROBE_TOKENS = 64  # of each answer; the rest follows from the weights that these come from
@@ -82,7 +80,7 @@ def save_adapter(
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
     ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
-    write_samples(folder / "samples.jsonl", data.dataset, recipe.data.window, data.demonstrations)
+    write_samples(folder / SAMPLES, data.dataset, recipe.data.window, data.demonstrations)
 
 
 @torch.no_grad()
@@ -133,7 +131,7 @@ def check_reload(
             for sample, trained_answer, reloaded_answer in zip(probes.samples, probes.answers, answers, strict=True)
         ],
     }
-    write_text_atomically(folder / PARITY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_text_atomically(folder / RELOAD_PARITY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     bare_base(reloaded)
     if not difference <= PARITY_TOLERANCE or answers != probes.answers:
         raise ModelError(
@@ -154,7 +152,9 @@ def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: st
     Raises:
         ModelError: A weight is missing or differs.
     """
-    reloaded = dict(ProgressModel.load(base_name, torch_dtype="float32").with_adapter(folder).model.named_parameters())
+    reloaded = dict(
+        ProgressModel.load(ModelSource(base_name, torch_dtype="float32")).with_adapter(folder).model.named_parameters()
+    )
     trained = {name: weight for name, weight in weights.items() if ".lora_" in name}
     differing = [
         name
@@ -167,7 +167,7 @@ def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: st
             "it was not put in place"
         )
     document: dict[str, Any] = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
-    write_text_atomically(folder / PARITY, json.dumps(document, indent=2) + "\n")
+    write_text_atomically(folder / RELOAD_PARITY, json.dumps(document, indent=2) + "\n")
 
 
 def bare_base(model: ProgressModel) -> ProgressModel:

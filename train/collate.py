@@ -14,6 +14,7 @@ import torch
 from dataset.sample_file import VqaSample
 from dataset.video import VideoReader
 from infer.model.model import ProgressModel
+from infer.model.transformers_internals import ENCODED_IMAGES
 from infer.model.window_inputs import FrameFeatures
 from train.features import FrameKey, PreparedFrame
 
@@ -57,7 +58,7 @@ class WindowCollator:
             for window in windows
         ]
         inputs = self.model.inputs.build(counted, prompts, completions)
-        inputs.pop("mm_encoder_outputs")
+        inputs.pop(ENCODED_IMAGES)
         pixels = torch.cat([one.values[0] for window in windows for one in window])
         return {**inputs, "pixel_values": pixels.to(self.model.device, non_blocking=True)}
 

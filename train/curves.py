@@ -18,13 +18,10 @@ from transformers import TrainerCallback
 
 from dataset.files import write_text_atomically
 from dataset.video import VideoReader
+from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG
 from infer.records import make_records, write_records
 from train.evaluation import EpisodeReading
 
-TRAINING_LOG = "training_log.jsonl"
-CURVES = "curves.png"
-HELD_OUT = "held_out.png"  # the last evaluation's predictions against the labels
-EVALUATIONS = "evaluations"
 SECONDS_BETWEEN_DRAWINGS = 30.0
 _LABEL, _ADAPTER, _SECOND = "#6b7280", "#1d4ed8", "#d97706"  # as in the report
 

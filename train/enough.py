@@ -107,7 +107,7 @@ def learn_and_read(
         The bare base model, for the next fold.
     """
     from infer.model.encoded_video import EncodedVideo
-    from infer.predict import predict_video
+    from infer.playback import advance, predict_video
     from train.adapter_writer import bare_base
     from train.configs import build_configs
     from train.lora import load_base, train_lora
@@ -129,7 +129,7 @@ def learn_and_read(
             video = as_recorded
             if copy.change is not None:
                 video = EncodedVideo(model, ChangedVideo(recording, copy.change))
-            predictions = list(predict_video(model, video, task, copy.window(window), frames, progress_bar=bar))
+            predictions = list(advance(bar, predict_video(model, video, task, copy.window(window), frames)))
             write_records(_readings_path(folder, copy.name), make_records(demonstration.video, task, predictions))
     return bare_base(model)
 

@@ -17,7 +17,7 @@ from infer.metrics.block import metric_block
 from infer.metrics.progress import METRICS, mean_of_defined
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
-from infer.predict import predict_video
+from infer.playback import predict_video
 from infer.records import Prediction
 from train.training_data import HeldOutEpisode
 

@@ -21,12 +21,14 @@ from transformers import EarlyStoppingCallback
 
 from dataset.sample_file import VqaSample
 from infer.metrics.progress import METRICS
+from infer.model.adapter_folder import TRAINING_LOG
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
 from train.callbacks import LearningGuard, StopAndKeep, base_checksums, memory_explained
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import TRAINING_LOG, CurveFiles, report_adapter, write_log
+from train.curves import CurveFiles, report_adapter, write_log
 from train.evaluation import read_episodes
 from train.features import Share, prepare_frames
 from train.recipe import Recipe
@@ -121,7 +123,7 @@ def train_lora(
 
 def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:
     """Load the base in the number type and on the device that the recipe trains with."""
-    return ProgressModel.load(
+    source = ModelSource(
         recipe.model,
         torch_dtype="bfloat16" if sft_config.bf16 else "float16" if sft_config.fp16 else "float32",
         device=str(sft_config.device),
@@ -129,6 +131,7 @@ def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:
         max_pixels=recipe.image.max_pixels,
         load_in_4bit=recipe.load_in_4bit,
     )
+    return ProgressModel.load(source)
 
 
 def make_trainer(

@@ -6,12 +6,18 @@ Knows adapter folders and where the merged model goes; does not know training.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
 from dataset.command_line import run_command
-from train.run_folder import TRAIN_SUMMARY
+from infer.model.adapter_folder import (
+    MODEL_CARD,
+    PROGRESS_CONFIG,
+    ProgressConfig,
+    base_of_adapter,
+    read_train_summary,
+)
+from infer.model.source import ModelSource
 
 EPILOG = """\
 example:
@@ -41,18 +47,18 @@ def merge_adapter(
     """
     import torch
 
-    from infer.model.adapter_folder import PROGRESS_CONFIG, ProgressConfig, base_of_adapter
     from infer.model.model import ProgressModel
 
     output = Path(output_path)
     if output.exists():
         raise ValueError(f"{output} exists already; name another --output_path, or remove it first")
-    summary = _read_summary(Path(model_path))
+    summary = read_train_summary(model_path)
     base_name = base_model or base_of_adapter(model_path)
     budget = ProgressConfig.read(model_path)
-    model = ProgressModel.load(
+    source = ModelSource(
         base_name, torch_dtype="float32", device="cpu", min_pixels=budget.min_pixels, max_pixels=budget.max_pixels
-    ).with_adapter(model_path)
+    )
+    model = ProgressModel.load(source).with_adapter(model_path)
     probe = torch.tensor([model.tokenizer("The following actions are required: ")["input_ids"]])
     with torch.no_grad():
         adapted = model.model(input_ids=probe).logits
@@ -64,8 +70,8 @@ def merge_adapter(
     model.tokenizer.save_pretrained(partial)
     model.image_processor.save_pretrained(partial)
     shutil.copy(Path(model_path) / PROGRESS_CONFIG, partial)
-    card = (Path(model_path) / "README.md").read_text(encoding="utf-8")
-    (partial / "README.md").write_text(_merged_card(card), encoding="utf-8")
+    card = (Path(model_path) / MODEL_CARD).read_text(encoding="utf-8")
+    (partial / MODEL_CARD).write_text(_merged_card(card), encoding="utf-8")
     for picture in Path(model_path).glob("*.png"):
         shutil.copy(picture, partial)
     partial.rename(output)
@@ -78,15 +84,6 @@ def _merged_card(card: str) -> str:
         .replace("A LoRA adapter of a", "A model merged from a base and a LoRA adapter: a")
         .replace("--model_path THIS_FOLDER --use_lora", "--model_path THIS_FOLDER")
     )
-
-
-def _read_summary(folder: Path) -> dict:
-    try:
-        return json.loads((folder / TRAIN_SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{folder / TRAIN_SUMMARY} cannot be read ({error}); use an adapter folder that `python -m train` wrote"
-        ) from None
 
 
 def make_parser() -> argparse.ArgumentParser:

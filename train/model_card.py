@@ -11,11 +11,9 @@ from typing import Any
 import yaml
 
 from dataset.files import write_text_atomically
-from infer.model.base_name import split_revision
-from train.curves import CURVES, HELD_OUT
+from infer.model.adapter_folder import CURVES, HELD_OUT, MODEL_CARD, PROGRESS_CONFIG, RECIPE
+from infer.model.source import split_revision
 from train.recipe import Recipe
-
-CARD = "README.md"
 
 
 def write_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
@@ -26,7 +24,7 @@ def write_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
         recipe: The run.
         summary: What `train_summary.json` will hold.
     """
-    write_text_atomically(folder / CARD, render_card(folder, recipe, summary))
+    write_text_atomically(folder / MODEL_CARD, render_card(folder, recipe, summary))
 
 
 def render_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> str:
@@ -41,9 +39,9 @@ def render_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> str:
         "## Use\n",
         "    python -m infer --model_path THIS_FOLDER --use_lora --video_path VIDEO --output_path OUT.jsonl \\\n"
         f'        --task "{tasks[0]}"\n',
-        "The folder brings its window rule, pixel budget and prompt version (`progress_config.json`); the base is "
+        f"The folder brings its window rule, pixel budget and prompt version (`{PROGRESS_CONFIG}`); the base is "
         f"`{recipe.model}`{_revision(summary)}, and `--base_model` names another place to find it. The whole recipe is "
-        "`recipe.yaml`.\n",
+        f"`{RECIPE}`.\n",
         "## Training data\n",
         _table(
             ["annotation", "video", "fingerprint", "labels"],

@@ -19,10 +19,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from dataset.files import write_text_atomically
+from infer.model.adapter_folder import RECIPE, TRAIN_SUMMARY
 from train.recipe import Recipe, save_recipe
 
-RECIPE_FILE = "recipe.yaml"
-TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete
 COMPLETE = "complete"  # in a checkpoint: all of its files are there
 
 
@@ -70,12 +69,12 @@ class RunFolder:
         """Make the folder ready and return the checkpoint to continue from; None starts at the first step."""
         if not self.writes:
             return self.last_checkpoint()
-        if resume and (self.partial / RECIPE_FILE).exists():
+        if resume and (self.partial / RECIPE).exists():
             self._refuse_another_recipe(recipe)
         else:
             shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True, exist_ok=True)
-        save_recipe(self.partial / RECIPE_FILE, recipe)
+        save_recipe(self.partial / RECIPE, recipe)
         for folder in self._checkpoints():
             if not (folder / COMPLETE).exists():  # cut off while it was written
                 shutil.rmtree(folder)
@@ -112,7 +111,7 @@ class RunFolder:
         return sorted(found, key=lambda folder: int(folder.name.split("-")[-1]))
 
     def _refuse_another_recipe(self, recipe: Recipe) -> None:
-        before = (self.partial / RECIPE_FILE).read_text(encoding="utf-8")
+        before = (self.partial / RECIPE).read_text(encoding="utf-8")
         now = OmegaConf.to_yaml(OmegaConf.create(asdict(recipe)))
         changed = [
             line

@@ -19,7 +19,7 @@ from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.sample_file import VqaSample, from_dataset, to_dataset
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader
-from infer.predict import sampled_frames
+from infer.request import FrameChoice
 from train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def _held_out_episodes(recipe: Recipe) -> list[HeldOutEpisode]:
                 f"recipe: {demonstration.path} is in data.annotations and in evaluation.annotations; an episode that "
                 "is trained on proves nothing; take it out of one of them (or use evaluation.held_out_share=0.1)"
             )
-    limit = recipe.evaluation.max_sampled_frames
-    return [_held_out(recipe, d, sampled_frames(len(VideoReader(d.video)), limit)) for d in demonstrations]
+    choice = FrameChoice(max_sampled_frames=recipe.evaluation.max_sampled_frames)
+    return [_held_out(recipe, d, choice.frames(len(VideoReader(d.video)))) for d in demonstrations]
 
 
 def _held_out(recipe: Recipe, demonstration: Demonstration, frames: Sequence[int]) -> HeldOutEpisode:

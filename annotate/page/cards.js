@@ -9,23 +9,15 @@ export function make(tag, className, text = "") {
   return Object.assign(document.createElement(tag), { className, textContent: text });
 }
 
-/** Return the pictures of a window, oldest first; a click goes to the frame. A camera of null has no pictures here. */
-export function makeWindow(frames, camera = 0) {
+/** Return the pictures of a window, oldest first; a click goes to the frame. */
+export function makeWindow(frames) {
   const { id, info } = state.episode;
   const row = make("div", "window");
   for (const frame of frames) {
     const button = Object.assign(make("button", "thumb"), { type: "button", title: `Go to frame ${frame}` });
-    if (camera !== null) {
-      const image = make("img", "");
-      button.append(
-        Object.assign(image, {
-          loading: "lazy",
-          src: frameUrl(id, info.version, frame, camera),
-          alt: `frame ${frame}`,
-        }),
-      );
-    }
-    button.append(make("span", "", frame));
+    const image = make("img", "");
+    Object.assign(image, { loading: "lazy", src: frameUrl(id, info.version, frame), alt: `frame ${frame}` });
+    button.append(image, make("span", "", frame));
     button.onclick = () => {
       pause();
       go(frame);

@@ -70,7 +70,7 @@ const KEYS = [
       [["X"], "leave the current stage out of the samples, or include it again", toggleCurrent],
       [
         ["B"],
-        "the attempt fails at the end of the current stage: it falls back to this stage, to an earlier one, not",
+        "the attempt fails at the end of the current stage: fall back to it, to an earlier stage, to none",
         fallBackCurrent,
       ],
       [["Backspace", "Delete"], "remove the end of the current stage", removeCurrent],

@@ -23,7 +23,7 @@ export function render() {
   put($("reason"), marking?.reason ?? "");
   const cutoff = marking?.final_progress == null ? null : Math.round(marking.final_progress * 1e4) / 1e6;
   if (($("cutoff").value === "" ? null : Number($("cutoff").value)) !== cutoff) $("cutoff").value = cutoff ?? "";
-  $("cutoff-hint").textContent = cutoff === null ? "" : `the labels end at ${Math.round(cutoff * 1e4) / 100} %`;
+  $("cutoff-hint").textContent = cutoff === null ? "" : `${Math.round(cutoff * 1e4) / 100} % of the task was reached`;
   $("done").setAttribute("aria-pressed", marking?.success === true);
   $("not-done").setAttribute("aria-pressed", marking?.success === false);
   $("reason").hidden = marking?.success !== true;

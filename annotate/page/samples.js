@@ -33,7 +33,7 @@ export function offerRecipes({ recipes, default_recipe }) {
 
 /** Show how many episodes "all labelled episodes" are. */
 export function showLabelledCount(labelled) {
-  $("train-on").options[1].textContent = `all ${labelled} labelled episodes`;
+  $("train-on").options[1].textContent = `all labelled episodes (${labelled})`;
 }
 
 export async function showSamples() {
@@ -57,9 +57,10 @@ export async function showSamples() {
   drawTimeline();
   const count = (level) => reply.findings.filter((finding) => finding.level === level).length;
   const stopping = count("missing") + count("error");
+  const warnings = count("warning") ? ` ${plural(count("warning"), "warning")}.` : "";
   $("samples-summary").textContent = stopping
     ? `no samples yet: ${plural(stopping, "thing")} to correct first`
-    : `${reply.summary} ${plural(count("warning"), "warning")}.`;
+    : reply.summary + warnings;
   $("samples-findings").append(...reply.findings.map(makeFinding));
   if (reply.command) $("command").append(...makeCommand(reply.command));
   $("sample-kinds").append(...Object.entries(reply.counts).map(makeKind));
@@ -97,12 +98,12 @@ function makeKind([kind, number]) {
   return item;
 }
 
-function makeSampleCard({ frame_index, progress, direction, window_frame_indices, camera, prompt, completion }) {
+function makeSampleCard({ frame_index, progress, direction, window_frame_indices, prompt, completion }) {
   const card = make("article", "card");
   card.append(
     make("b", "", `frame ${frame_index} · ${progress.toFixed(2)} %`),
     make("span", "hint", KINDS[direction] ?? direction),
-    makeWindow(window_frame_indices, camera),
+    makeWindow(window_frame_indices),
     make("p", "prompt", prompt),
     make("pre", "", completion),
   );

@@ -1,1 +1,1 @@
-"""Decoding: from windows to answers, token by token, with drafts from answers that are known."""
+"""Decoding: from windows to answers, token by token, with answer drafts from neighbouring answers."""

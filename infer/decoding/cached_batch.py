@@ -1,7 +1,7 @@
-"""A batch of questions inside the model's key/value cache, and the ways to ask how they go on.
+"""A batch of questions in the model's key/value cache, to which tokens are appended, row by row or as trees.
 
-Tokens that turn out not to belong stay in the cache and are masked out; positions are given explicitly, so rows may
-keep different numbers of tokens. Knows tokens and features; does not know how tokens are chosen.
+Rejected tokens stay in the cache and are masked out; positions are given explicitly, so rows may keep different numbers
+of tokens. Knows tokens and features; does not know how tokens are chosen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from infer.model.model import ProgressModel
 from infer.model.window_inputs import FrameFeatures
 
 
-class Continuation:
+class CachedBatch:
     """Questions, one per row, to which tokens are appended.
 
     Args:
@@ -41,8 +41,8 @@ class Continuation:
         self._appended = 0  # columns of the last `append`
 
     @classmethod
-    def merge(cls, batches: Sequence[Continuation]) -> Continuation:
-        """Return one batch with the rows of several of the same model; all of them have been appended to and kept."""
+    def merge(cls, batches: Sequence[CachedBatch]) -> CachedBatch:
+        """Return one batch with the rows of several; each has had its first `append` and, after it, its `keep`."""
         if len(batches) == 1:
             return batches[0]
         merged = cls.__new__(cls)
@@ -54,21 +54,23 @@ class Continuation:
         merged._cache = DynamicCache(config=merged.model.base.config.text_config)
         for index, layers in enumerate(zip(*(batch._cache.layers for batch in batches), strict=True)):
             keys, values = (
-                torch.cat([pad(getattr(one, name), (0, 0, gap, 0)) for one, gap in zip(layers, missing, strict=True)])
+                torch.cat(
+                    [pad(getattr(layer, name), (0, 0, gap, 0)) for layer, gap in zip(layers, missing, strict=True)]
+                )
                 for name in ("keys", "values")
             )
             merged._cache.update(keys, values, index)
         return merged
 
     def append(self, tokens: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """Run the model over tokens that may follow each row; `keep` says afterwards which of them do.
+        """Run the model over tokens that may follow each row; `keep` decides afterwards which of them stay.
 
         Args:
             tokens: Per row any number of tokens; at least one row needs one, except in the first call.
 
         Returns:
-            Per row the last hidden states at these tokens, shape (len(tokens), hidden). The first call returns one
-            state more, in front: that of the question's last token.
+            Per row the last hidden states at these tokens, shape (len(tokens), hidden). The first call puts one more
+            state in front: that of the question's last token.
         """
         first = bool(self._question)
         width = max(map(len, tokens))
@@ -86,11 +88,11 @@ class Continuation:
         return [hidden[row, hidden.shape[1] - width - first :][:count] for row, count in enumerate(counts)]
 
     def append_tree(self, tokens: torch.Tensor, depths: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """Run the model over alternatives that stand side by side, each seeing its own ancestors only.
+        """Run the model over a tree of alternatives per row; each token attends to its own ancestors only.
 
         Args:
             tokens: int64, shape (rows, nodes).
-            depths: Distance of each node from the row's end, shape (rows, nodes); 0 follows it at once.
+            depths: Distance of each node from the row's end, shape (rows, nodes); 0 follows it directly.
             visible: bool, shape (rows, nodes, nodes of all calls so far and of this one): itself and its ancestors.
 
         Returns:
@@ -118,11 +120,11 @@ class Continuation:
         ).last_hidden_state  # fmt: skip
 
     def keep(self, counts: Sequence[int], rows: Sequence[int]) -> None:
-        """Settle the last `append`: the first `counts[row]` tokens of each row stay; only `rows` go on, in this order.
+        """Keep the first `counts[row]` tokens of the last `append` in each row, and only `rows`, in this order.
 
         Args:
-            counts: Per row of the batch as it was; 0 keeps none.
-            rows: Row numbers of the batch as it was.
+            counts: Per row before this call; 0 keeps none.
+            rows: Row numbers before this call.
         """
         if len(rows) < len(counts):
             chosen = torch.tensor(rows, device=self._mask.device)

@@ -1,4 +1,4 @@
-"""The number inside the tag, read from the model's probabilities instead of from its greedy text.
+"""The number inside the tag, from the model's probabilities instead of its greedy text.
 
 A percentage is spelt digit by digit: 0 to 99 or 100, then up to two decimals, then the end of the tag. At each place
 the model's distribution is restricted to what this grammar allows and normalised again. Following all branches gives
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from infer.decoding.cached_batch import Continuation
+from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.greedy import logits_at_once, not_a_number
 from infer.model.errors import ModelError
 
@@ -26,8 +26,8 @@ _END = 11
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A percentage read from probabilities.
+class PercentEstimate:
+    """A percentage from probabilities.
 
     Args:
         mean: Probability-weighted mean, percent.
@@ -119,17 +119,17 @@ class _Tree:
         self.values.append(float(text))
         self.masses.append(mass)
 
-    def reading(self) -> Reading:
+    def estimate(self) -> PercentEstimate:
         weights = np.array(self.masses) / sum(self.masses)
         values = np.array(self.values)
         mean = float(weights @ values)
-        return Reading(mean, math.sqrt(max(0.0, float(weights @ (values - mean) ** 2))))
+        return PercentEstimate(mean, math.sqrt(max(0.0, float(weights @ (values - mean) ** 2))))
 
 
 @torch.no_grad()
 def read_digits(
-    batch: Continuation, openings: Sequence[Sequence[int]], tokens: DigitTokens, best_only: bool
-) -> list[Reading]:
+    batch: CachedBatch, openings: Sequence[Sequence[int]], tokens: DigitTokens, best_only: bool
+) -> list[PercentEstimate]:
     """Return the percentage that the model would write behind each opening.
 
     Args:
@@ -139,7 +139,7 @@ def read_digits(
         best_only: Follow the best branch only.
     """
     model = batch.model
-    if any(model.inputs.image_token_id in opening for opening in openings):  # written by the model, no picture of ours
+    if any(model.inputs.image_token_id in opening for opening in openings):  # the model's own text, no frame
         batch.append([()] * len(openings))
         batch.keep([0] * len(openings), range(len(openings)))
     states = torch.stack([hidden[-1] for hidden in batch.append(openings)])  # (nodes, hidden)
@@ -156,7 +156,7 @@ def read_digits(
                 tree.grow(np.stack([next(scores) for _ in tree.growing]), best_only)
         width = max(len(tree.growing) for tree in trees)
         if width == 0:
-            return [tree.reading() for tree in trees]
+            return [tree.estimate() for tree in trees]
         ids = torch.zeros((len(trees), width), dtype=torch.long)
         visible = torch.zeros((len(trees), width, columns + width), dtype=torch.bool)
         for row, tree in enumerate(trees):

@@ -1,9 +1,10 @@
-"""Greedy answers for a batch of windows, token for token those of plain greedy decoding, with drafts to save steps.
+"""Greedy answers for a batch of windows: token for token those of plain greedy decoding, in fewer steps.
 
-A draft is a guess at the whole answer. It stands behind the question in the prefill, which tells what the model would
-say after each of its tokens; the longest prefix that agrees is kept, the model's own next token is added, and the next
-step goes on from there with what is left of the draft. So every token is the model's own choice, and an answer that is
-nearly known takes a few steps instead of one per token.
+An answer draft (`infer.decoding.answer_draft`) is appended to the question in the prefill, which gives the model's own
+choice after each of its tokens. The longest prefix that agrees is kept, the model's next token is added, and the next
+step continues from there with the rest of the draft. So every token is the model's own choice, and an answer that is
+close to its draft takes a few steps instead of one per token. Source: speculative decoding, Leviathan et al. 2023, with
+known answers in place of a small model.
 
 Knows tokens and features; does not know videos, frame numbers or what an answer means.
 """
@@ -16,12 +17,12 @@ from dataclasses import dataclass, field
 import torch
 
 from infer.decoding.answer_draft import AnswerDraft
-from infer.decoding.cached_batch import Continuation
+from infer.decoding.cached_batch import CachedBatch
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.window_inputs import FrameFeatures
 
-LOGITS_AT_ONCE = 2**25  # numbers; a large vocabulary times many drafted tokens is worked off in parts
+LOGITS_AT_ONCE = 2**25  # numbers; a large vocabulary times many draft tokens is computed in parts
 CPU_PREFILL_TOKENS = 600  # image tokens of one prefill on a CPU
 
 
@@ -46,7 +47,7 @@ def greedy_answers(
     windows: Sequence[Sequence[FrameFeatures]],
     prompts: Sequence[str],
     max_new_tokens: int,
-    references: Sequence[Sequence[Sequence[int]]] | None = None,
+    known_answers: Sequence[Sequence[Sequence[int]]] | None = None,
 ) -> list[GreedyAnswer]:
     """Decode one answer per window.
 
@@ -55,17 +56,17 @@ def greedy_answers(
         windows: Per answer the features of its frames, oldest first.
         prompts: Per answer the question.
         max_new_tokens: Budget of one answer, end token included.
-        references: Per answer the known answers to draft from (see `answer_draft`); None for plain decoding.
+        known_answers: Per answer those that its draft is made from, as tokens; None decodes without drafts.
 
     Raises:
         ModelError: The model's output is not a number.
     """
-    drafts = [AnswerDraft(known) for known in (references or [()] * len(windows))]
+    drafts = [AnswerDraft(known) for known in (known_answers or [()] * len(windows))]
     answers = [GreedyAnswer() for _ in windows]
     left: list[int] = []  # the answers that need more steps: one per row of the batch
-    parts: list[Continuation] = []
+    parts: list[CachedBatch] = []
     for numbers in _prefill_parts(windows):
-        part = Continuation(model, [windows[n] for n in numbers], [prompts[n] for n in numbers])
+        part = CachedBatch(model, [windows[n] for n in numbers], [prompts[n] for n in numbers])
         proposals = [_without_frames(model, drafts[n].propose(()))[: max_new_tokens - 1] for n in numbers]
         states = part.append(proposals)
         rows = _settle(part, [answers[n] for n in numbers], proposals, states, 0, max_new_tokens)
@@ -74,7 +75,7 @@ def greedy_answers(
             left += [numbers[row] for row in rows]
     if not left:
         return answers
-    batch = Continuation.merge(parts)
+    batch = CachedBatch.merge(parts)
     while left:
         proposals = []
         for n in left:
@@ -86,7 +87,7 @@ def greedy_answers(
 
 
 def _without_frames(model: ProgressModel, draft: list[int]) -> list[int]:
-    """Cut a draft before an image token: beside the question it would be taken for a frame that has no features."""
+    """Cut a draft before an image token: in the prefill it would stand for a frame that has no features."""
     return draft[: draft.index(model.inputs.image_token_id)] if model.inputs.image_token_id in draft else draft
 
 
@@ -106,7 +107,7 @@ def _prefill_parts(windows: Sequence[Sequence[FrameFeatures]]) -> Iterator[list[
 
 
 def _settle(
-    batch: Continuation,
+    batch: CachedBatch,
     answers: Sequence[GreedyAnswer],
     proposals: Sequence[Sequence[int]],
     states: Sequence[torch.Tensor],
@@ -118,7 +119,7 @@ def _settle(
     Args:
         batch: The rows; it keeps those that go on.
         answers: Per row the answer.
-        proposals: Per row the drafted tokens that were appended.
+        proposals: Per row the draft tokens that were appended.
         states: Per row the hidden states before and at each of them.
         fed: Tokens of the answer itself that were appended in front of the draft: 0 in the prefill, then 1.
         max_new_tokens: Budget of one answer.
@@ -163,7 +164,7 @@ def logits_at_once(model: ProgressModel) -> int:
 
 
 def not_a_number(model: ProgressModel) -> str:
-    """Say what is known when logits are nan or infinite."""
+    """Return the error message for logits that are nan or infinite."""
     return (
         f"{model.base_name} answers with values that are no numbers (nan or infinite logits) in {model.base.dtype}; "
         "run it with --torch_dtype float32, and if that does not help the weights are damaged"

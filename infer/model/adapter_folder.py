@@ -1,6 +1,7 @@
-"""What an adapter folder says about itself: its base model, its window rule and pixels, which layers it changes.
+"""The adapter folder: the names of its files and everything that is read from them. Imports no torch.
 
-Knows the files of the folder; does not know torch, videos or answers.
+`python -m train` writes the folder; inference, reports and vLLM read it. All of them take names and readers from here.
+Does not know how the files come about, nor videos or answers.
 """
 
 from __future__ import annotations
@@ -8,23 +9,35 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dataset.window import WindowSpec
 from infer.model.errors import ModelError
 
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's: rank, layers, base
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-PROGRESS_CONFIG = "progress_config.json"  # the window rule, the pixels and the prompt that an adapter was trained with
+PROGRESS_CONFIG = "progress_config.json"  # window rule, pixels and prompt of the training; a merged model has it, too
+RECIPE = "recipe.yaml"  # the recipe of the run, complete
+SAMPLES = "samples.jsonl"  # what was trained on; beside it its `dataset.sample_file.meta_path`
+TRAINING_LOG = "training_log.jsonl"
+CURVES = "curves.png"  # loss and metrics over the steps
+HELD_OUT = "held_out.png"  # the last evaluation's predictions against the labels
+EVALUATIONS = "evaluations"  # a folder: per evaluation its predictions and `HELD_OUT`
+RELOAD_PARITY = "reload_parity.json"  # the trained model against the one loaded from this folder
+MODEL_CARD = "README.md"
+TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete
 
 
 @dataclass(frozen=True)
 class ProgressConfig:
-    """How an adapter was trained, as far as inference must do the same; saved beside the adapter.
+    """How an adapter was trained, as far as inference must do the same.
 
     Args:
         window: The window rule.
         min_pixels, max_pixels: Pixel budget of one image; None leaves the base model's own.
-        task: Task texts of the training demonstrations.
+        tasks: Task texts of the training demonstrations.
         prompt_version: `dataset.prompts.PROMPT_VERSION` at training time.
     """
 
@@ -47,7 +60,7 @@ class ProgressConfig:
 
     @classmethod
     def read(cls, folder: str | Path) -> ProgressConfig:
-        """Read it from an adapter folder; ModelError when it is missing or damaged."""
+        """Read it from an adapter folder or a merged model; ModelError when it is missing or damaged."""
         path = Path(folder) / PROGRESS_CONFIG
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -73,7 +86,24 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def base_of_adapter(folder: str | Path) -> str:
-    """Return the base that an adapter names, with its `@revision`; ModelError when the folder is none or names none."""
+    """Return the base that an adapter names, with its `@revision`.
+
+    Raises:
+        ModelError: The folder holds no adapter, is damaged, or names no base.
+    """
+    document = _read_adapter_config(folder)
+    base_name, revision = document.get("base_model_name_or_path"), document.get("revision")
+    if not base_name:
+        raise ModelError(f"{Path(folder) / ADAPTER_CONFIG} names no base model; give one with --base_model")
+    return f"{base_name}@{revision}" if revision else base_name
+
+
+def rank_of_adapter(folder: str | Path) -> int | None:
+    """Return the rank of an adapter's LoRA matrices; None where the folder does not name one."""
+    return _read_adapter_config(folder).get("r")
+
+
+def _read_adapter_config(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / ADAPTER_CONFIG
     if not path.exists():
         hint = (
@@ -83,13 +113,35 @@ def base_of_adapter(folder: str | Path) -> str:
         )
         raise ModelError(f"{folder} holds no LoRA adapter ({ADAPTER_CONFIG} is missing); {hint}")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}); restore it or train the adapter again") from None
-    base_name, revision = document.get("base_model_name_or_path"), document.get("revision")
-    if not base_name:
-        raise ModelError(f"{path} names no base model; give one with --base_model")
-    return f"{base_name}@{revision}" if revision else base_name
+
+
+def read_train_summary(folder: str | Path) -> dict[str, Any]:
+    """Return seconds, steps, samples and data of the training run; ModelError when they cannot be read."""
+    path = Path(folder) / TRAIN_SUMMARY
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); use an adapter folder that `python -m train` wrote"
+        ) from None
+
+
+def read_recipe_document(folder: str | Path) -> dict[str, Any]:
+    """Return the recipe of the training run as plain YAML; empty where the folder has none.
+
+    Raises:
+        ModelError: The file is damaged.
+    """
+    path = Path(folder) / RECIPE
+    if not path.exists():
+        return {}
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ModelError(f"{path} is damaged ({error}); restore it or train the adapter again") from None
 
 
 def refuse_vision_adapter(folder: str | Path) -> None:

@@ -11,11 +11,9 @@ import torch
 
 from infer.model.errors import ModelError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 def move(model: Any, device: str) -> None:
-    """Move a model to a device; ModelError where that device is not there."""
+    """Move a model to a device; ModelError where there is no such device."""
     try:
         model.to(device)
     except (AssertionError, RuntimeError) as error:  # torch raises either, by device
@@ -38,12 +36,10 @@ def best_attention(device: str, dtype: torch.dtype) -> str:
 
 
 def resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
-    """Return the named number type; "auto" is bfloat16 on a GPU that has it, else float32."""
+    """Return the number type that `ModelSource` names; "auto" is bfloat16 on a GPU that has it, else float32."""
     if torch_dtype == "auto":
         return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
-    if torch_dtype not in DTYPES:
-        raise ModelError(f'torch_dtype "{torch_dtype}" is unknown; use auto, {", ".join(DTYPES)}')
-    return DTYPES[torch_dtype]
+    return getattr(torch, torch_dtype)
 
 
 def four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:

@@ -4,13 +4,13 @@ Knows transformers and PEFT; this is the only file that calls `from_pretrained`.
 what an answer says. Nothing here depends on the size of the model.
 
 Every frame is encoded once: the vision tower treats each image alone, so its output per frame is computed here and
-windows are put together from it (see `inputs`).
+windows are put together from it (`infer.model.window_inputs`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,15 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 
-from infer.model.adapter_folder import (
-    PROGRESS_CONFIG,
-    ProgressConfig,
-    base_of_adapter,
-    is_adapter,
-    refuse_vision_adapter,
-)
-from infer.model.base_name import resolve_model_name, split_revision
+from infer.model.adapter_folder import ProgressConfig, base_of_adapter, refuse_vision_adapter
 from infer.model.batch_limit import BatchLimit
 from infer.model.devices import best_attention, best_device, four_bits, move, resolve_dtype
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.transformers_internals import hub_commit
 from infer.model.window_inputs import FrameFeatures, WindowInputs
 
+BASE = "base"  # in place of an adapter's name: the base without an adapter
 DEFAULT_ADAPTER = "default"
 PixelBudget = tuple[int, int]  # least and most pixels of one image
 
@@ -42,9 +38,9 @@ class ProgressModel:
     Attributes:
         model: The transformers model; a `PeftModel` when there is an adapter.
         tokenizer: Its tokenizer with the chat template.
-        inputs: Puts windows and texts together to its inputs.
+        inputs: Makes its inputs from windows and texts.
         image_processor: Its image processor, set to the pixel budget of the active adapter.
-        base_name: Hub id (with its `@revision` where one was asked for) or path of the base model.
+        base_name: Hub id (with its `@revision` where one was named) or path of the base model.
         adapters: How each adapter was trained, by name.
         progress_config: How the active adapter was trained; None without one.
     """
@@ -69,55 +65,27 @@ class ProgressModel:
         self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
-    def load(
-        cls,
-        model_path: str,
-        use_lora: bool = False,
-        base_model: str | None = None,
-        torch_dtype: str = "auto",
-        device: str | None = None,
-        min_pixels: int | None = None,
-        max_pixels: int | None = None,
-        attn_implementation: str | None = None,
-        load_in_4bit: bool = False,
-    ) -> ProgressModel:
-        """Load a base model, or with `use_lora` an adapter folder and the base it was trained on.
-
-        Args:
-            model_path: Base model (hub id, `id@revision` or folder); with `use_lora` the adapter folder.
-            use_lora: Whether `model_path` is an adapter. It changes nothing else.
-            base_model: Base to use in place of the one named in the adapter.
-            torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
-            device: Torch device; "cuda" or "mps" when there is one, else "cpu".
-            min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
-            attn_implementation: Attention of transformers; FlashAttention 2 where it is installed and the GPU and the
-                dtype can use it, else "sdpa".
-            load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
+    def load(cls, source: ModelSource) -> ProgressModel:
+        """Load a base model, or an adapter folder and the base it was trained on.
 
         Raises:
-            ModelError: The folder is of the other kind, the base cannot be found, or 4 bits are not to be had here.
+            ModelError: The folder is of the other kind, the base cannot be found, or device or 4 bits cannot be used.
         """
-        base_name = model_path
-        if use_lora:
-            base_name = base_model or base_of_adapter(model_path)
-            _refuse_other_pixels(ProgressConfig.read(model_path), model_path, min_pixels, max_pixels)
-            refuse_vision_adapter(model_path)
-        elif is_adapter(model_path):
-            raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-        device = device or best_device()
-        dtype = resolve_dtype(torch_dtype, device)
-        attention = attn_implementation or best_attention(device, dtype)
-        options = {"dtype": dtype, "attn_implementation": attention}
-        if load_in_4bit:
+        base_name, config = source.check_folder()
+        device = source.device or best_device()
+        dtype = resolve_dtype(source.torch_dtype, device)
+        options = {"dtype": dtype, "attn_implementation": source.attn_implementation or best_attention(device, dtype)}
+        if source.load_in_4bit:
             options |= four_bits(device, dtype)
-        model, tokenizer, image_processor = _load_base(base_name, options, min_pixels, max_pixels)
-        if not load_in_4bit:  # bitsandbytes has put it on the GPU already
+        model, tokenizer = _load_base(base_name, options)
+        image_processor = load_image_processor(base_name, source.min_pixels, source.max_pixels)
+        if not source.load_in_4bit:  # bitsandbytes has put it on the GPU already
             move(model, device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
-        if use_lora:
-            loaded.load_adapter(model_path, DEFAULT_ADAPTER, base_model)
-        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model (`python -m train.merge`)
-            loaded.progress_config = ProgressConfig.read(model_path)
+        if source.use_lora:
+            loaded.load_adapter(source.model_path, DEFAULT_ADAPTER, source.base_model)
+        else:
+            loaded.progress_config = config
         return loaded
 
     def with_adapter(self, folder: str | Path) -> ProgressModel:
@@ -133,7 +101,7 @@ class ProgressModel:
     @property
     def revision(self) -> str | None:
         """Commit of the hub that the base was loaded from; None for a folder."""
-        return getattr(self.base.config, "_commit_hash", None) or split_revision(self.base_name)[1]
+        return hub_commit(self.base) or split_revision(self.base_name)[1]
 
     @property
     def device(self) -> torch.device:
@@ -159,10 +127,12 @@ class ProgressModel:
             base_model: Set it to load an adapter that names another base, as `load` does.
 
         Raises:
-            ModelError: The name is taken, or the adapter was trained on another base.
+            ModelError: The name is in use, or the adapter was trained on another base.
         """
         name = name or Path(folder).resolve().name.replace(".", "_")
         trained_on, config = base_of_adapter(folder), ProgressConfig.read(folder)
+        if name == BASE:
+            raise ModelError(f'an adapter cannot be named "{BASE}", which stands for no adapter; give another name')
         if name in self.adapters:
             raise ModelError(f'an adapter "{name}" is loaded already ({", ".join(self.adapters)}); give another name')
         if base_model is None and not self._is_base(trained_on):
@@ -172,7 +142,7 @@ class ProgressModel:
             )
         refuse_vision_adapter(folder)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by its old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT uses its old name
             if self.has_adapter:
                 self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
             else:
@@ -203,16 +173,16 @@ class ProgressModel:
         return self.adapters[name]
 
     @contextmanager
-    def adapter_switch(self, enabled: bool, name: str | None = None):
-        """Choose inside the block: adapter `name`, the active one by default, or with `enabled` False the base.
+    def adapter_switch(self, name: str | None = None) -> Iterator[None]:
+        """Answer inside the block with adapter `name`; None leaves the active one, `BASE` takes none.
 
         Vision features stay valid, as adapters leave the vision tower alone.
         """
-        if not enabled and self.has_adapter:
+        if name == BASE and self.has_adapter:
             with self.model.disable_adapter():
                 yield
             return
-        if not enabled or name is None:
+        if name in (None, BASE):
             yield
             return
         active = next((key for key, config in self.adapters.items() if config is self.progress_config), None)
@@ -224,7 +194,7 @@ class ProgressModel:
                 self.set_adapter(active)
 
     def recent_answers(self, task: str) -> dict[tuple[int, ...], None]:
-        """Return the memory of distinct answers to one task, as tokens, the latest last; drafts for the next ones."""
+        """Return the memory of distinct answers to one task, as tokens, the latest last: answer drafts for the next."""
         return self._recent_answers.setdefault(task, {})
 
     @property
@@ -233,8 +203,8 @@ class ProgressModel:
         return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
 
     def pixel_budget_of(self, name: str | None) -> PixelBudget:
-        """Return the pixel budget of adapter `name`; of the active one, or of the base, for None."""
-        if name is None:
+        """Return the pixel budget of adapter `name`; None and `BASE` take the present one, of the active adapter."""
+        if name in (None, BASE):
             return self.pixel_budget
         config = self._adapter(name)
         return (
@@ -269,14 +239,7 @@ class ProgressModel:
         ]
 
 
-def _refuse_other_pixels(config: ProgressConfig, folder: str, min_pixels: int | None, max_pixels: int | None) -> None:
-    for name, asked in (("min_pixels", min_pixels), ("max_pixels", max_pixels)):
-        trained = getattr(config, name)
-        if asked is not None and trained is not None and asked != trained:
-            raise ModelError(f"adapter {folder} was trained with {name} {trained}, not {asked}; leave {name} out")
-
-
-def _load_base(base_name: str, options: dict[str, Any], min_pixels: int | None, max_pixels: int | None):
+def _load_base(base_name: str, options: dict[str, Any]) -> tuple[Qwen3VLForConditionalGeneration, Any]:
     name, revision = split_revision(base_name)
     where = {"pretrained_model_name_or_path": resolve_model_name(name), "revision": revision or "main"}
     try:
@@ -285,7 +248,7 @@ def _load_base(base_name: str, options: dict[str, Any], min_pixels: int | None, 
     except (OSError, ValueError) as error:
         raise _cannot_load(base_name, error) from error
     tokenizer.padding_side = "left"
-    return model, tokenizer, load_image_processor(base_name, min_pixels, max_pixels)
+    return model, tokenizer
 
 
 def load_image_processor(

@@ -1,4 +1,4 @@
-"""Inputs: the features of a window's frames and its texts, put together to what the model reads.
+"""The inputs of the model: the features of a window's frames, and its texts as tokens.
 
 Knows the chat template, image tokens and positions; does not know weights, videos or what an answer says.
 """
@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from transformers import Qwen3VLForConditionalGeneration
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from infer.model.errors import ModelError
+from infer.model.transformers_internals import ENCODED_IMAGES, encoded_images, rope_positions
 
 _IMAGE_TOKEN = "<|image_pad|>"
-_KNOWN_POSITIONS = 64  # shapes of windows that are remembered
+_CACHED_POSITIONS = 64  # shapes of windows whose positions are kept
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FrameFeatures:
 
 
 class WindowInputs:
-    """Builds the inputs of one base model; windows are put together from features (`mm_encoder_outputs`).
+    """Builds the inputs of one base model, with encoded frames in place of pixels (`ENCODED_IMAGES`).
 
     Attributes:
         image_token_id: The token that stands for one visual token of an image.
@@ -56,16 +56,16 @@ class WindowInputs:
         prompts: Sequence[str],
         completions: Sequence[str] | None = None,
     ) -> dict[str, Any]:
-        """Put windows and texts together to the model's keyword arguments, padded on the left.
+        """Return the model's keyword arguments for windows and texts, padded on the left.
 
         Args:
             windows: Per sample the features of its frames, oldest first.
             prompts: Per sample the question.
-            completions: Per sample the answer to learn; None for inference.
+            completions: Per sample the answer to train on; None for inference.
 
         Returns:
             `input_ids`, `attention_mask`, `mm_token_type_ids` (batch, length), `image_grid_thw` (images, 3),
-            `mm_encoder_outputs`, and with completions `labels` (batch, length): -100 everywhere but the answer.
+            `ENCODED_IMAGES`, and with completions `labels` (batch, length): -100 everywhere but the answer.
         """
         rows, answer_lengths = [], []
         for number, (window, prompt) in enumerate(zip(windows, prompts, strict=True)):
@@ -78,7 +78,7 @@ class WindowInputs:
         if length > limit:
             raise ModelError(
                 f"question and answer take {length} tokens, but {self._base_name} reads at most {limit}; shorten the "
-                "task text, show fewer frames in a window or lower the pixel budget"
+                "task text, use fewer frames in a window or lower the pixel budget"
             )
         input_ids = torch.full((len(rows), length), self._tokenizer.pad_token_id, dtype=torch.long)
         attention_mask = torch.zeros_like(input_ids)
@@ -94,12 +94,7 @@ class WindowInputs:
             "attention_mask": attention_mask.to(self._base.device),
             "mm_token_type_ids": (input_ids == self.image_token_id).long().to(self._base.device),
             "image_grid_thw": torch.tensor([frame.grid_thw for frame in images], device=self._base.device),
-            "mm_encoder_outputs": {
-                "image": BaseModelOutputWithDeepstackFeatures(
-                    pooler_output=[frame.embedding for frame in images],
-                    deepstack_features=[list(layers) for layers in zip(*(f.deepstack for f in images), strict=True)],
-                )
-            },
+            ENCODED_IMAGES: encoded_images([f.embedding for f in images], [f.deepstack for f in images]),
         }
         if completions is not None:
             inputs["labels"] = labels.to(self._base.device)
@@ -117,11 +112,11 @@ class WindowInputs:
         """
         key = (prompt, tuple(frame.grid_thw for frame in window))
         if key not in self._positions:
-            if len(self._positions) >= _KNOWN_POSITIONS:
+            if len(self._positions) >= _CACHED_POSITIONS:
                 self._positions.clear()
             row = torch.tensor([self._expand_images(self._tokenize_prompt(prompt, len(window)), window)])
             grids = torch.tensor([frame.grid_thw for frame in window])
-            positions, _ = self._base.model.get_rope_index(row, (row == self.image_token_id).long(), grids)
+            positions = rope_positions(self._base, row, (row == self.image_token_id).long(), grids)
             self._positions[key] = positions[:, 0].to(self._base.device)
         return self._positions[key]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations
-from infer.records import DEFAULT_MAX_SAMPLED_FRAMES
 from infer.report.card import make_report
+from infer.request import DEFAULT_MAX_SAMPLED_FRAMES
 
 EPILOG = """\
 examples:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from dataset.demonstration import read_demonstrations
 from dataset.files import write_text_atomically
+from infer.model.adapter_folder import read_train_summary
+from infer.model.source import ModelSource
 from infer.records import make_records, write_records
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def make_report(
         command: The words of the command line, for the provenance.
     """
     started = time.monotonic()
-    from infer.report.training_demonstration import find_training_demonstrations, read_train_summary, seen_in_training
+    from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
 
     demonstrations = read_demonstrations(annotations)
     train = read_train_summary(model_path) if use_lora else {}
@@ -62,7 +64,7 @@ def make_report(
     from infer.report.provenance import collect_provenance, measured_cost
     from infer.report.summary import summarise
 
-    model = ProgressModel.load(model_path, use_lora, base_model, torch_dtype)
+    model = ProgressModel.load(ModelSource(model_path, use_lora, base_model, torch_dtype))
     results = list(evaluate(model, demonstrations, spec, trained_on))
     reading = read_training_demonstrations(model, training, spec) if training else None
     provenance = collect_provenance(model, model_path, results, spec, train, command)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -15,13 +15,14 @@ from tqdm import tqdm
 from dataset.demonstration import Demonstration
 from dataset.labels import label_curve
 from dataset.video import VideoReader
-from infer.decoding.answers import Readout
+from infer.decoding.settings import Decoding, Readout
 from infer.metrics.block import Block, card_block
 from infer.model.encoded_video import EncodedVideo
-from infer.model.model import ProgressModel
-from infer.predict import choose_window, predict_video, sampled_frames
+from infer.model.model import BASE, ProgressModel
+from infer.playback import advance, predict_video
 from infer.records import Prediction
 from infer.report.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spaced, read_shortcuts
+from infer.request import FrameChoice, choose_window
 
 RIVALS = ("clock", "constant")
 CONSTANT = 50.0  # percent: the rival that always says the same
@@ -35,7 +36,7 @@ class EvaluationSpec:
     Args:
         max_sampled_frames: Frames judged per episode; None for all.
         batch_size: Windows decoded together.
-        readout: Where the judged percentages come from; see `infer.decoding.answers.Decoding`.
+        readout: Where the judged percentages come from; see `infer.decoding.settings.Decoding`.
         shortcut_windows: Windows per episode and shortcut test; 0 leaves these tests out.
         seed: Seed of the shuffled windows.
     """
@@ -103,7 +104,8 @@ def evaluate(
     """
     demonstrations = sorted(demonstrations, key=lambda demonstration: not demonstration.annotation.success)
     readers = [VideoReader(demonstration.video) for demonstration in demonstrations]
-    chosen = [sampled_frames(len(reader), spec.max_sampled_frames) for reader in readers]
+    choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
+    chosen = [choice.frames(len(reader)) for reader in readers]
     total = sum(map(len, chosen)) * 2 * len(model_readers(model))
     total += sum(count_shortcut_windows(len(frames), spec.shortcut_windows) for frames in chosen)
     if spec.readout == "text":
@@ -122,21 +124,18 @@ def _evaluate_one(
     held_out: bool,
     bar: tqdm,
 ) -> EpisodeResult:
-    window, task = choose_window(model), demonstration.annotation.task
+    window, task = choose_window(model.progress_config), demonstration.annotation.task
     video = EncodedVideo(model, reader, keep_all=True)
     labels = label_curve(demonstration.annotation)[frames]
+    decoding = Decoding(readout=spec.readout, batch_size=spec.batch_size)
     predictions, values, backward, blocks, seconds = {}, {}, {}, {}, {}
     for name in model_readers(model):
         started = time.perf_counter()
+        adapter = None if name == "adapter" else BASE
         passes = {
-            reverse: list(
-                predict_video(
-                    model, video, task, window, frames, reverse=reverse, use_adapter=name == "adapter",
-                    batch_size=spec.batch_size, progress_bar=bar, readout=spec.readout,
-                )
-            )
+            reverse: list(advance(bar, predict_video(model, video, task, window, frames, reverse, adapter, decoding)))
             for reverse in (False, True)
-        }  # fmt: skip
+        }
         seconds[name] = time.perf_counter() - started
         predictions[name] = passes[False]
         values[name], backward[name] = percentages(passes[False]), percentages(passes[True])
@@ -152,11 +151,11 @@ def _evaluate_one(
     expected = (frames, values[judged])
     if spec.readout == "text":
         few = evenly_spaced(frames, EXPECTED_WINDOWS)
+        adapter = None if judged == "adapter" else BASE
         answers = predict_video(
-            model, video, task, window, few, use_adapter=judged == "adapter", batch_size=spec.batch_size,
-            progress_bar=bar, readout="expected",
-        )  # fmt: skip
-        expected = (few, percentages(list(answers)))
+            model, video, task, window, few, adapter=adapter, decoding=replace(decoding, readout="expected")
+        )
+        expected = (few, percentages(list(advance(bar, answers))))
     shortcuts = None
     if spec.shortcut_windows:
         asked = evenly_spaced(frames, spec.shortcut_windows)
@@ -200,22 +199,20 @@ def read_training_demonstrations(
 ) -> TrainingReading:
     """Read every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
     labels, values, expected = [], [], []
+    decoding = Decoding(readout="expected", batch_size=spec.batch_size)
     plans = []
     for demonstration in demonstrations:
         reader = VideoReader(demonstration.video)
         curve = label_curve(demonstration.annotation)
-        frames = sampled_frames(len(reader), spec.max_sampled_frames)
+        frames = FrameChoice(max_sampled_frames=spec.max_sampled_frames).frames(len(reader))
         plans.append((demonstration, reader, curve, [frame for frame in frames if np.isfinite(curve[frame])]))
     with tqdm(
         total=sum(len(plan[3]) for plan in plans), desc="reading the training demonstration", unit="window"
     ) as bar:
         for demonstration, reader, curve, frames in plans:
-            answers = list(
-                predict_video(
-                    model, EncodedVideo(model, reader), demonstration.annotation.task, choose_window(model), frames,
-                    batch_size=spec.batch_size, readout="expected", progress_bar=bar,
-                )
-            )  # fmt: skip
+            task, window = demonstration.annotation.task, choose_window(model.progress_config)
+            predictions = predict_video(model, EncodedVideo(model, reader), task, window, frames, decoding=decoding)
+            answers = list(advance(bar, predictions))
             labels.append(curve[frames])
             values += [np.nan if one.parsed_progress is None else one.parsed_progress for one in answers]
             expected.append(percentages(answers))

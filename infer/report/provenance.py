@@ -5,7 +5,6 @@ Knows versions, the checkout, the command and the adapter's own records; does no
 
 from __future__ import annotations
 
-import json
 import resource
 import shlex
 import subprocess
@@ -18,11 +17,10 @@ from typing import Any
 
 import torch
 
-from infer.model.adapter_folder import ADAPTER_CONFIG
+from infer.model.adapter_folder import rank_of_adapter, read_recipe_document
 from infer.model.model import ProgressModel
-from infer.predict import choose_window
 from infer.report.evaluate import EpisodeResult, EvaluationSpec
-from infer.report.training_demonstration import read_recipe_document
+from infer.request import choose_window
 
 PACKAGES = ("torch", "transformers", "peft", "av", "numpy", "scipy")
 CHECKOUT = Path(__file__).parents[1]
@@ -59,9 +57,9 @@ def collect_provenance(
         "steps": train.get("steps"),
         "train_seconds": train.get("seconds"),
         "seed": (recipe.get("sft") or {}).get("seed"),
-        "lora_rank": _rank(adapter) if adapter else None,
+        "lora_rank": rank_of_adapter(adapter) if adapter else None,
         "recipe": recipe or None,
-        "window": choose_window(model).to_dict(),
+        "window": choose_window(model.progress_config).to_dict(),
         "readout": spec.readout,
         "max_sampled_frames": spec.max_sampled_frames,
         "shortcut_windows": spec.shortcut_windows,
@@ -113,7 +111,3 @@ def peak_memory_gb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def _rank(adapter: str) -> int | None:
-    return json.loads((Path(adapter) / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("r")

@@ -16,10 +16,13 @@ from tqdm import tqdm
 
 from dataset.prompts import build_prompt
 from dataset.window import WindowSpec, window_indices
-from infer.decoding.answers import Decoding, Readout, WindowAnswer, decode_windows
+from infer.decoding.answers import decode_windows
+from infer.decoding.settings import Decoding, Readout
+from infer.decoding.window_answer import WindowAnswer
 from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
-from infer.model.model import FrameFeatures, ProgressModel
+from infer.model.model import BASE, ProgressModel
+from infer.model.window_inputs import FrameFeatures
 
 MOST_CHANGE = 15.0  # points that the value may move where the scene stayed the same
 MOST_WHERE_NOTHING = 20.0  # percent that may be claimed where nothing of the task is to be seen
@@ -178,7 +181,7 @@ def read_shortcuts(
         def decode(part: Sequence[list[FrameFeatures]]) -> list[WindowAnswer]:
             return decode_windows(model, part, [prompt] * len(part), Decoding(readout=readout), [known] * len(part))
 
-        with model.adapter_switch(use_adapter):
+        with model.adapter_switch(None if use_adapter else BASE):
             answers = limit.run(decode, windows) if windows else []
         return answers
 

@@ -5,40 +5,13 @@ Knows the files of an adapter folder, annotations and fingerprints; does not kno
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
 from dataset.video import has_fingerprint
-from infer.model.errors import ModelError
-
-TRAIN_SUMMARY, RECIPE = "train_summary.json", "recipe.yaml"
-
-
-def read_train_summary(adapter: str | Path) -> dict[str, Any]:
-    """Return seconds, steps, samples and data of the training run, as written beside the adapter."""
-    path = Path(adapter) / TRAIN_SUMMARY
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}); use an adapter folder that `python -m train` wrote"
-        ) from None
-
-
-def read_recipe_document(adapter: str | Path) -> dict[str, Any]:
-    """Return the recipe of the training run as plain YAML; empty where the folder has none."""
-    path = Path(adapter) / RECIPE
-    if not path.exists():
-        return {}
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ModelError(f"{path} is damaged ({error}); restore it or train the adapter again") from None
+from infer.model.adapter_folder import read_recipe_document
 
 
 def seen_in_training(demonstrations: Sequence[Demonstration], sources: Sequence[dict[str, Any]]) -> list[str]:

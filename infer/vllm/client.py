@@ -1,10 +1,11 @@
-"""The vLLM engine: the same questions put to an OpenAI-compatible server, which has the model in its own process.
+"""The vLLM engine: windows are answered by an OpenAI-compatible server, which has the model in its own process.
 
     python -m infer.vllm --model_path runs/demo/adapter --use_lora                  in one terminal
     python -m infer --engine vllm --model_path runs/demo/adapter --use_lora ...     in another
 
 Frames are resized here, by the adapter's pixel budget, and sent as PNG, so that both engines see the same pixels.
-Window rule and prompt are the adapter's, too. Knows HTTP and records; does not know torch modules or features.
+Window rule and prompt are the adapter's, too. Knows HTTP and predictions; does not know features. Torch is imported
+when an engine is made, by transformers' image processor.
 """
 
 from __future__ import annotations
@@ -16,40 +17,46 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from dataset.prompts import build_prompt
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, window_indices
-from infer.decoding.answers import written_answer
-from infer.model.adapter_folder import (
-    PROGRESS_CONFIG,
-    ProgressConfig,
-    base_of_adapter,
-    is_adapter,
-    refuse_vision_adapter,
-)
+from infer.decoding.settings import Decoding
+from infer.decoding.window_answer import written_answer
 from infer.model.errors import ModelError
-from infer.model.model import load_image_processor
-from infer.predict import OnUnparsed, make_prediction
-from infer.records import Prediction
+from infer.model.source import ModelSource
+from infer.model.transformers_internals import resized_shape
+from infer.records import Prediction, make_prediction
+from infer.vllm.server import ADAPTER_NAME, BASE_NAME, DEFAULT_SERVER
 
-BASE_NAME, ADAPTER_NAME = "base", "adapter"  # what `python -m infer.vllm` calls them
 TIMEOUT_SEC = 600
 
 
-class VllmEngine:
-    """A model behind a vLLM server, and how its frames must be prepared.
+@dataclass(frozen=True)
+class ServedModel:
+    """A model on a vLLM server.
 
     Args:
+        source: The model as the server was started with; read here for window rule and pixels only.
         server: Base URL of the server.
-        model_path, use_lora, base_model: As for `ProgressModel.load`; read for window rule and pixels only.
-        name: Name under which the server has the model; "adapter" or "base" by default.
+        name: The model's name there; None takes the name that `python -m infer.vllm` gives.
+    """
+
+    source: ModelSource
+    server: str = DEFAULT_SERVER
+    name: str | None = None
+
+
+class VllmEngine:
+    """A model behind a vLLM server, and how its frames are prepared.
+
+    Args:
+        served: The model.
 
     Attributes:
         progress_config: How the adapter was trained; None without one.
@@ -58,29 +65,15 @@ class VllmEngine:
         ModelError: The server does not answer, has no model of that name, or the adapter cannot run on vLLM.
     """
 
-    def __init__(
-        self,
-        server: str,
-        model_path: str,
-        use_lora: bool = False,
-        base_model: str | None = None,
-        name: str | None = None,
-    ) -> None:
-        self.server = server.rstrip("/")
-        self.name = name or (ADAPTER_NAME if use_lora else BASE_NAME)
-        self.progress_config = None
-        base = model_path
-        if use_lora:
-            base = base_model or base_of_adapter(model_path)
-            self.progress_config = ProgressConfig.read(model_path)
-            refuse_vision_adapter(model_path)
-        elif is_adapter(model_path):
-            raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
-        elif (Path(model_path) / PROGRESS_CONFIG).exists():  # a merged model
-            self.progress_config = ProgressConfig.read(model_path)
-        config = self.progress_config
+    def __init__(self, served: ServedModel) -> None:
+        from infer.model.model import load_image_processor
+
+        self.server = served.server.rstrip("/")
+        self.name = served.name or (ADAPTER_NAME if served.source.use_lora else BASE_NAME)
+        base_name, self.progress_config = served.source.check_folder()
+        budget = self.progress_config
         self._processor = load_image_processor(
-            base, config.min_pixels if config else None, config.max_pixels if config else None
+            base_name, budget.min_pixels if budget else None, budget.max_pixels if budget else None
         )
         names = [model["id"] for model in self._request("/v1/models")["data"]]
         if self.name not in names:
@@ -89,15 +82,44 @@ class VllmEngine:
                 "`python -m infer.vllm` and the same --model_path, or name the model with --server_model"
             )
 
-    def answer(
-        self, windows: Sequence[Sequence[str]], prompt: str, max_new_tokens: int, temperature: float, seed: int
-    ) -> list[str]:
-        """Return one raw answer per window; all are asked at once, the server batches them.
+    def predict(
+        self,
+        reader: VideoReader,
+        task: str,
+        window: WindowSpec,
+        frame_indices: Sequence[int],
+        decoding: Decoding,
+    ) -> Iterator[Prediction]:
+        """Predict the sampled frames of a recording in order; see `infer.playback.predict_video`."""
+        prompt = build_prompt(task)
+        pictures: dict[int, str] = {}
+        for start in range(0, len(frame_indices), decoding.batch_size):
+            batch = list(frame_indices[start : start + decoding.batch_size])
+            windows = [window_indices(window, t, reader.fps) for t in batch]
+            needed = {index for indices in windows for index in indices}
+            pictures = {index: picture for index, picture in pictures.items() if index in needed}
+            broken = None
+            try:
+                for index, frame in reader.iter_frames(needed - pictures.keys()) if needed - pictures.keys() else ():
+                    pictures[index] = self.picture(frame)
+            except VideoError as error:
+                broken = error
+                windows = windows[: next(n for n, frames in enumerate(windows) if not pictures.keys() >= set(frames))]
+            questions = [[pictures[index] for index in indices] for indices in windows]
+            settings = replace(decoding, seed=decoding.seed + batch[0])
+            texts = self.answer(questions, prompt, settings) if questions else []
+            for t, indices, text in zip(batch, windows, texts, strict=False):
+                yield make_prediction(written_answer(text), t, float(reader.timestamps_sec[t]), indices)
+            if broken is not None:
+                raise broken
+
+    def answer(self, windows: Sequence[Sequence[str]], prompt: str, decoding: Decoding) -> list[str]:
+        """Return one raw answer per window; all requests are sent at once, the server batches them.
 
         Args:
             windows: Per window its frames from `picture`, oldest first.
             prompt: The question.
-            max_new_tokens, temperature, seed: See `infer.decoding.answers.Decoding`.
+            decoding: The settings; only length, temperature and seed count.
         """
 
         def ask(pictures: Sequence[str]) -> str:
@@ -107,9 +129,9 @@ class VllmEngine:
                 {
                     "model": self.name,
                     "messages": [{"role": "user", "content": [*images, {"type": "text", "text": prompt}]}],
-                    "max_tokens": max_new_tokens,
-                    "temperature": temperature,
-                    "seed": seed,
+                    "max_tokens": decoding.max_new_tokens,
+                    "temperature": decoding.temperature,
+                    "seed": decoding.seed,
                 },
             )
             return reply["choices"][0]["message"]["content"]
@@ -119,14 +141,10 @@ class VllmEngine:
 
     def picture(self, frame: np.ndarray) -> str:
         """Resize an RGB frame as the model's image processor would, and return it as a data URL."""
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
-        processor = self._processor
-        factor = processor.patch_size * processor.merge_size
-        size = processor.size
-        height, width = smart_resize(*frame.shape[:2], factor, size["shortest_edge"], size["longest_edge"])
+        height, width = resized_shape(self._processor, *frame.shape[:2])
+        resized = Image.fromarray(frame).resize((width, height), self._processor.resample)
         buffer = io.BytesIO()
-        Image.fromarray(frame).resize((width, height), processor.resample).save(buffer, format="PNG", compress_level=1)
+        resized.save(buffer, format="PNG", compress_level=1)
         return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
     def _request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -142,47 +160,5 @@ class VllmEngine:
             reason = getattr(error, "reason", error)
             raise ModelError(
                 f"no vLLM server answers at {self.server} ({reason}); start one with `python -m infer.vllm "
-                "--model_path ...` and wait until it says that it is ready"
+                "--model_path ...` and wait until it is ready"
             ) from None
-
-
-def predict_on_server(
-    engine: VllmEngine,
-    reader: VideoReader,
-    task: str,
-    window: WindowSpec,
-    frame_indices: Sequence[int],
-    max_new_tokens: int,
-    temperature: float = 0.0,
-    batch_size: int = 32,
-    on_unparsed: OnUnparsed = "null",
-    seed: int = 0,
-    previous: float | None = None,
-    progress_bar: tqdm | None = None,
-) -> Iterator[Prediction]:
-    """Predict the progress at `frame_indices` in order; arguments and errors as for `infer.predict.predict_video`."""
-    prompt = build_prompt(task)
-    pictures: dict[int, str] = {}
-    for start in range(0, len(frame_indices), batch_size):
-        batch = list(frame_indices[start : start + batch_size])
-        shown = [window_indices(window, t, reader.fps) for t in batch]
-        needed = {index for indices in shown for index in indices}
-        pictures = {index: picture for index, picture in pictures.items() if index in needed}
-        broken = None
-        try:
-            for index, frame in reader.iter_frames(needed - pictures.keys()) if needed - pictures.keys() else ():
-                pictures[index] = engine.picture(frame)
-        except VideoError as error:
-            broken = error
-            shown = shown[: next(n for n, indices in enumerate(shown) if not pictures.keys() >= set(indices))]
-        windows = [[pictures[index] for index in indices] for indices in shown]
-        texts = engine.answer(windows, prompt, max_new_tokens, temperature, seed + batch[0]) if windows else []
-        for t, indices, text in zip(batch, shown, texts, strict=False):
-            answer = written_answer(text)
-            carried = previous if on_unparsed == "previous" else None
-            yield make_prediction(answer, t, float(reader.timestamps_sec[t]), indices, carried)
-            previous = previous if answer.progress is None else answer.progress
-            if progress_bar is not None:
-                progress_bar.update()
-        if broken is not None:
-            raise broken

@@ -1,7 +1,7 @@
 """`python -m infer.vllm`: start a vLLM server for a base model and, with --use_lora, an adapter on it.
 
-vLLM lives in a Python environment of its own (`make vllm`), since it pins other versions of transformers and numpy.
-This program only puts its command line together and becomes that process.
+vLLM has a Python environment of its own (`make vllm`), since it pins other versions of transformers and numpy. This
+program only builds its command line and becomes that process.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import argparse
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from infer.model.adapter_folder import (
-    ADAPTER_CONFIG,
-    ProgressConfig,
-    base_of_adapter,
-    is_adapter,
-    refuse_vision_adapter,
-)
-from infer.model.base_name import resolve_model_name, split_revision
+from infer.model.adapter_folder import rank_of_adapter
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource, resolve_model_name, split_revision
 
 DEFAULT_PYTHON = ".venv-vllm/bin/python"
 HOST, PORT = "127.0.0.1", 8000
 DEFAULT_SERVER = f"http://{HOST}:{PORT}"
+BASE_NAME, ADAPTER_NAME = "base", "adapter"  # of the models on the server
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be set to
 MAX_IMAGES = 64  # frames in one window
 
 EPILOG = """\
@@ -36,46 +33,49 @@ then: python -m infer --engine vllm --model_path (the same) ...
 
 
 def server_command(
-    model_path: str,
-    use_lora: bool,
-    base_model: str | None = None,
+    source: ModelSource,
     python: str = DEFAULT_PYTHON,
     host: str = HOST,
     port: int = PORT,
-    dtype: str = "auto",
-    extra: tuple[str, ...] = (),
+    extra: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command line of the server; ModelError when the adapter cannot run on vLLM."""
-    base = model_path
+    """Return the command line of the server.
+
+    Args:
+        source: The model; device, attention and 4 bits are vLLM's own matter.
+        python: Interpreter of the environment that has vLLM.
+        host, port: Where to listen.
+        extra: More of vLLM's own arguments.
+
+    Raises:
+        ModelError: The adapter cannot run on vLLM.
+    """
+    base, config = source.check_folder()
     lora: list[str] = []
     pixels: list[str] = []
-    if use_lora:
-        base = base_model or base_of_adapter(model_path)
-        refuse_vision_adapter(model_path)
-        rank = json.loads((Path(model_path) / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"]
-        lora = ["--enable-lora", "--lora-modules", f"adapter={model_path}", "--max-lora-rank", str(_vllm_rank(rank))]
-        config = ProgressConfig.read(model_path)
-        if config.min_pixels and config.max_pixels:
+    if source.use_lora:
+        modules = f"{ADAPTER_NAME}={source.model_path}"
+        lora = ["--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(_vllm_rank(source.model_path))]
+        if config and config.min_pixels and config.max_pixels:
             size = {"size": {"shortest_edge": config.min_pixels, "longest_edge": config.max_pixels}}
             pixels = ["--mm-processor-kwargs", json.dumps(size)]
-    elif is_adapter(model_path):
-        raise ModelError(f"{model_path} is a LoRA adapter, not a base model; add --use_lora")
     name, revision = split_revision(base)
     pinned = ["--revision", revision] if revision else []
     images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
     return [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", resolve_model_name(name),
-        *pinned, "--served-model-name", "base", *lora, *images, *pixels, "--dtype", dtype, "--host", host,
-        "--port", str(port), *extra,
+        *pinned, "--served-model-name", BASE_NAME, *lora, *images, *pixels, "--dtype", source.torch_dtype,
+        "--host", host, "--port", str(port), *extra,
     ]  # fmt: skip
 
 
-def _vllm_rank(rank: int) -> int:
-    """Return the smallest rank that vLLM can be set to and that holds `rank`."""
-    for known in (8, 16, 32, 64, 128, 256, 320, 512):
-        if rank <= known:
-            return known
-    raise ModelError(f"the adapter has rank {rank}; vLLM takes at most 512")
+def _vllm_rank(adapter: str) -> int:
+    """Return the smallest rank that vLLM can be set to and that holds the adapter's."""
+    rank = rank_of_adapter(adapter) or 0
+    for least in RANKS:
+        if rank <= least:
+            return least
+    raise ModelError(f"the adapter has rank {rank}; vLLM takes at most {RANKS[-1]}")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -102,9 +102,8 @@ def main(arguments: argparse.Namespace) -> None:
             f"{arguments.python} does not exist; `make vllm` makes that environment for a CPU, or name the Python of "
             "an environment with vLLM by --python"
         )
-    command = server_command(
-        arguments.model_path, arguments.use_lora, arguments.base_model, arguments.python, arguments.host,
-        arguments.port, arguments.torch_dtype, tuple(shlex.split(arguments.vllm_args)),
-    )  # fmt: skip
+    source = ModelSource(arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype)
+    extra = shlex.split(arguments.vllm_args)
+    command = server_command(source, arguments.python, arguments.host, arguments.port, extra)
     print(shlex.join(command), flush=True)
     os.execvp(command[0], command)

@@ -18,9 +18,10 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionAttention, apply_rotary_pos_emb_vision
 
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
+from infer.model.transformers_internals import rotate_vision
 
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -49,7 +50,7 @@ def continued_model(folder: str, recipe: DictConfig) -> ProgressModel:
 
     The positions of the vision tower are interpolated by the model itself, so that larger images cost no new weights.
     """
-    model = ProgressModel.load(folder, device="cpu", torch_dtype="float32")
+    model = ProgressModel.load(ModelSource(folder, device="cpu", torch_dtype="float32"))
     return ProgressModel(model.model, model.tokenizer, image_processor(recipe), "nano")
 
 
@@ -148,17 +149,24 @@ def quicken(model: Qwen3VLForConditionalGeneration) -> None:
 
 
 def attend(
-    attention: Qwen3VLVisionAttention,
+    attention: torch.nn.Module,
     hidden_states: torch.Tensor,
     cu_seqlens: torch.Tensor,
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **_: object,
 ) -> torch.Tensor:
-    """Return what the attention's own `forward` does; hidden_states (images * patches, dim), images of one size."""
+    """Return what the `forward` of a `Qwen3VLVisionAttention` does, for images of one size.
+
+    Args:
+        attention: The attention.
+        hidden_states: Shape (images * patches, dim).
+        cu_seqlens: Where each image begins, and the end; shape (images + 1,).
+        position_embeddings: Cosines and sines of the rotary positions.
+    """
     total, images = len(hidden_states), len(cu_seqlens) - 1
     qkv = attention.qkv(hidden_states).reshape(total, 3, attention.num_heads, -1)
     query, key, value = qkv.permute(1, 0, 2, 3).unbind(0)
-    query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+    query, key = rotate_vision(query, key, position_embeddings)
     query, key, value = (
         part.reshape(images, total // images, *part.shape[1:]).transpose(1, 2) for part in (query, key, value)
     )

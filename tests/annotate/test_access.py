@@ -27,9 +27,9 @@ def paths(routes, prefix=""):
 
 def test_every_route_asks_for_the_login(app):
     with TestClient(app) as client:
-        known = set(paths(app.routes)) | {("GET", "/"), ("GET", "/frames/x/0/0.jpg"), ("GET", "/strip/x.jpg")}
-        assert len(known) > 20  # Gradio's own routes are among them
-        for method, path in known:
+        routes = set(paths(app.routes)) | {("GET", "/"), ("GET", "/frames/x/0/0.jpg"), ("GET", "/strip/x.jpg")}
+        assert len(routes) > 20  # Gradio's own routes are among them
+        for method, path in routes:
             reply = client.request(method, path)
             assert reply.status_code == 401, path
             assert reply.headers["www-authenticate"].startswith("Basic")

@@ -36,7 +36,7 @@ def test_a_scan_ends_with_proposals_and_is_kept(store):
     assert scanner.scan(first) is scan
 
 
-def test_a_video_that_breaks_off_is_said(store, monkeypatch):
+def test_a_video_that_breaks_off_is_reported(store, monkeypatch):
     from dataset import VideoError, VideoReader
 
     original = VideoReader.iter_frames

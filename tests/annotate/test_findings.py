@@ -31,7 +31,7 @@ def findings_of(video, *ends, **fields):
     return check_demonstration(Demonstration("demo.json", make_annotation(video, *ends, **fields), str(video)))
 
 
-def test_findings_stand_at_their_stage_or_at_the_end(video):
+def test_findings_are_beside_their_stage_or_at_the_end(video):
     (short,) = [finding for finding in findings_of(video, 2, 30) if "frame(s)" in finding.message]
     assert (short.level, short.about, short.stage) == ("warning", "stages", 0)
     (no_end,) = [finding for finding in findings_of(video, 20, 40) if "100 % is never taught" in finding.message]
@@ -43,7 +43,7 @@ def test_findings_stand_at_their_stage_or_at_the_end(video):
     assert ["no demonstration succeeds" in finding.message for finding in alone] == [False]
 
 
-def test_a_long_unlabelled_end_is_doubted(video):
+def test_a_long_unlabelled_end_is_a_warning(video):
     message = "30 of 40 frames lie after the last stage"
     (tail,) = [finding for finding in findings_of(video, 5, 10) if message in finding.message]
     assert (tail.level, tail.stage) == ("warning", 1)

@@ -22,16 +22,16 @@ def run(*arguments, **options):
         (["--video", "{video}", "--auth", "anna"], "--auth is 'anna'; write USER:PASSWORD"),
         (["--video", "{video}", "--camera", "front"], "--camera is 'front'; write NAME=PATH"),
         (["--video", "{broken}"], "cannot be decoded"),
-        (["--video", "{video}", "--port", "{taken}"], "cannot listen on 127.0.0.1:"),
+        (["--video", "{video}", "--port", "{busy}"], "cannot listen on 127.0.0.1:"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_status_2(video, tmp_path, arguments, message):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        values = {"video": video, "broken": broken, "taken": taken.getsockname()[1]}
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        values = {"video": video, "broken": broken, "busy": occupied.getsockname()[1]}
         done = run(*(argument.format(**values) for argument in arguments))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
@@ -53,7 +53,7 @@ def test_it_listens_here_only_and_ends_on_ctrl_c(video, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_open_door_is_warned_about_in_capitals(video, tmp_path):
+def test_an_open_server_is_warned_about_in_capitals(video, tmp_path):
     shutil.copy(video, tmp_path / "demo.mp4")
     server = Server("--video", tmp_path / "demo.mp4", "--host", "0.0.0.0")
     assert "WARNING: ANYBODY WHO REACHES 0.0.0.0:" in server.stop()

@@ -31,7 +31,7 @@ def test_an_annotation_becomes_a_draft_and_back(video):
         (Marking("Lift", (Stage("a", 0, 41),), True), "at most 40"),
     ],
 )
-def test_what_is_missing_is_said(marking, message):
+def test_the_message_names_what_is_missing(marking, message):
     with pytest.raises(ValueError, match=message):
         marking.to_annotation(**VIDEO)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def server(video, tmp_path):
-    """A server with one video of 40 numbered frames, in a folder of its own."""
+    """A server with one video of 40 numbered frames, in its own folder."""
     shutil.copy(video, tmp_path / "demo.mp4")
     with serving("--video", tmp_path / "demo.mp4", "--task", TASK, "--output", tmp_path / "labels") as running:
         running.labels = tmp_path / "labels"
@@ -24,7 +24,7 @@ def server(video, tmp_path):
         yield running
 
 
-def draft_of(server):
+def marking_of(server):
     return json.loads((server.labels / "demo.json.draft").read_text())
 
 
@@ -48,9 +48,9 @@ def test_a_killed_server_loses_nothing_and_needs_no_reload(server, open_editor):
     editor.wait("save", "saved")
     editor.settled()
     assert editor.stages() == [(9, "reach"), (10, "lift")]
-    draft = draft_of(server)
-    assert draft["task"] == "Changed while the server was dead"
-    assert [stage["subtask"] for stage in draft["stages"]] == ["reach", "lift"]
+    marking = marking_of(server)
+    assert marking["task"] == "Changed while the server was dead"
+    assert [stage["subtask"] for stage in marking["stages"]] == ["reach", "lift"]
     editor.go(30)
     assert editor.number() == 30
     editor.press("d", "Enter")
@@ -70,11 +70,11 @@ def test_a_reload_during_the_outage_brings_the_work_back(server, open_editor):
     editor.saved()
     editor.settled()
     assert editor.value("task") == "Only in this browser"
-    assert draft_of(server)["task"] == "Only in this browser"
+    assert marking_of(server)["task"] == "Only in this browser"
 
 
 def state(path):
-    """Return task and stage texts of a draft file."""
+    """Return task and stage texts of a marking file."""
     document = json.loads(path.read_text())
     return document["task"], [stage["subtask"] for stage in document["stages"]]
 
@@ -127,7 +127,7 @@ def test_a_conflict_is_settled_before_another_episode_opens(video, tmp_path, ope
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit what another process writes")
-def test_a_full_disk_and_a_lost_folder_are_said_and_retried(server, open_editor):
+def test_a_full_disk_and_a_lost_folder_are_shown_and_retried(server, open_editor):
     editor = open_editor(server)
     editor.mark(9, "reach")
     limits = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
@@ -141,11 +141,11 @@ def test_a_full_disk_and_a_lost_folder_are_said_and_retried(server, open_editor)
     editor.press("Control+Enter")
     editor.page.wait_for_timeout(300)
     assert "not saved yet" in editor.text("message")
-    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach"]
+    assert [stage["subtask"] for stage in marking_of(server)["stages"]] == ["reach"]
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limits)
     editor.wait("save", "saved")
     assert "nothing was lost" in editor.text("message")
-    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach", "lift"]
+    assert [stage["subtask"] for stage in marking_of(server)["stages"]] == ["reach", "lift"]
 
     aside = server.labels.with_name("aside")  # a folder that is gone, with a file in its place
     server.labels.rename(aside)
@@ -156,10 +156,10 @@ def test_a_full_disk_and_a_lost_folder_are_said_and_retried(server, open_editor)
     server.labels.unlink()
     aside.rename(server.labels)
     editor.wait("save", "saved")
-    assert [stage["subtask"] for stage in draft_of(server)["stages"]] == ["reach", "lift", "carry"]
+    assert [stage["subtask"] for stage in marking_of(server)["stages"]] == ["reach", "lift", "carry"]
 
 
-def test_a_video_replaced_under_the_page_is_said(server, open_editor, tmp_path):
+def test_a_video_replaced_under_the_page_is_shown(server, open_editor, tmp_path):
     editor = open_editor(server)
     editor.mark(9, "reach")
     aside = server.video.with_name("aside.mp4")
@@ -170,7 +170,7 @@ def test_a_video_replaced_under_the_page_is_said(server, open_editor, tmp_path):
     editor.page.locator("#task").blur()
     editor.wait("save", "replaced")
     assert "demo.mp4 was replaced by another file" in editor.text("problem")
-    assert draft_of(server)["task"] == TASK
+    assert marking_of(server)["task"] == TASK
     status = editor.page.evaluate(
         "() => fetch(document.querySelector('#stage-timeline').editor.frameUrl(39)).then(r => r.status)"
     )
@@ -180,13 +180,13 @@ def test_a_video_replaced_under_the_page_is_said(server, open_editor, tmp_path):
     os.rename(aside, server.video)
     editor.open()
     editor.settled()
-    assert draft_of(server)["task"] == "still about the old video"
+    assert marking_of(server)["task"] == "still about the old video"
     assert editor.stages() == [(9, "reach")]
     assert not editor.page.locator("#problem").is_visible()
 
 
 def open_editor_with_problem(editor):
-    """Load the page anew where no frame can be shown; return what it says."""
+    """Load the page anew where no frame can be shown; return its message."""
     editor.page.goto(editor.url)
     editor.page.wait_for_selector("#problem:not([hidden])")
     return editor.text("problem")

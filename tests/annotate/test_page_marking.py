@@ -197,7 +197,7 @@ def test_scrubbing_zooming_and_panning(label):
     for _ in range(4):
         mouse.wheel(0, -100)
     label.page.wait_for_timeout(150)
-    mouse.click(*place)  # zoom keeps what lies under the pointer
+    mouse.click(*place)  # zoom keeps the frame under the pointer
     label.page.wait_for_timeout(150)
     assert label.shown() == 30
     label.press("0", "+", "+")

@@ -68,7 +68,7 @@ def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
         assert editor.stages() == [(14, "reach"), (34, "lift")]
         editor.press("n")
         editor.page.wait_for_timeout(600)
-        assert "d.mp4: video" in editor.text("problem")  # said, and never replaced by invented frames
+        assert "d.mp4: video" in editor.text("problem")  # shown, and never replaced by invented frames
         assert editor.page.locator("#pictures canvas").count() == 0
         editor.press("p")
         editor.wait("shown", lambda value: value != "")

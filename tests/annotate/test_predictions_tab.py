@@ -24,7 +24,7 @@ def test_rows_are_in_order_of_frames():
     assert read["warning"] == ""
 
 
-def test_another_video_is_said():
+def test_another_video_gives_a_warning():
     assert (
         read_prediction_file(line(), "p.jsonl", 40, "w.mp4")["warning"] == "p.jsonl was made from v.mp4, not from w.mp4"
     )

@@ -45,10 +45,10 @@ def test_cameras_are_found_by_name(folder, video):
         shutil.copy(video, front / name)
     episode = next(iter(find_episodes([folder], cameras={"front": front}).values()))
     assert episode.cameras == (("main", folder / "a.mp4"), ("front", front / "a.mp4"))
-    one = find_episodes([folder / "a.mp4"], cameras={"front": front / "b.mp4"})
-    assert next(iter(one.values())).cameras[1] == ("front", front / "b.mp4")
+    episodes = find_episodes([folder / "a.mp4"], cameras={"front": front / "b.mp4"})
+    assert next(iter(episodes.values())).cameras[1] == ("front", front / "b.mp4")
     (front / "b.mp4").unlink()
-    with pytest.raises(ValueError, match=r"camera front: .* holds no video\(s\) of the name b"):
+    with pytest.raises(ValueError, match=r"camera front: .* holds no video\(s\) named b"):
         find_episodes([folder], cameras={"front": front})
     with pytest.raises(ValueError, match="is one file for 2 episodes"):
         find_episodes([folder], cameras={"front": front / "a.mp4"})

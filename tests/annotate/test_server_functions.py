@@ -12,7 +12,7 @@ def calls(store):
     return {call.__name__: call for call in make_server_functions(store, BackgroundScanner(store, FrameCache(store)))}
 
 
-def test_opening_tells_all_the_page_needs(calls, store):
+def test_opening_gives_all_the_page_needs(calls, store):
     reply = calls["open_episode"]({"id": None})
     assert json.loads(json.dumps(reply)) == reply
     first = next(iter(store.episodes))
@@ -42,7 +42,7 @@ def test_edit_and_save_go_together(calls, store):
     assert preview["samples"][0]["frame_index"] == 0
 
 
-def test_refusals_are_answers(calls, store):
+def test_refusals_are_replies(calls, store):
     first = next(iter(store.episodes))
     for name in calls:
         for key in ("../../etc/passwd", None, 7, {"a": 1}):
@@ -62,7 +62,7 @@ def test_a_broken_video_is_the_error_of_its_episode(calls, store, tmp_path):
     assert len(reply["queue"]) == 2
 
 
-def test_a_disk_that_refuses_is_said_in_plain_words(calls, store, monkeypatch):
+def test_a_disk_that_refuses_is_named_in_plain_words(calls, store, monkeypatch):
     opened = calls["open_episode"]({"id": None})
 
     def refuse(*_):

@@ -1,12 +1,14 @@
 import pytest
-from material import DEMO
+from material import DEMO, NANO
 from PIL import Image
 
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from infer.chat import batch_chat
 from infer.decoding.answers import answer_windows
+from infer.decoding.settings import Decoding
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 
 PROMPT = build_prompt("Pick up the puck")
 
@@ -32,12 +34,12 @@ def test_items_are_answered_in_order_like_windows(nano, images, monkeypatch):
         ProgressModel, "encode_frames", lambda self, frames: encoded.append(len(frames)) or real(self, frames)
     )
     items = [item(images[:2]), item(images[2]), item(images[:2], "<image>\n<image>" + PROMPT)]
-    answers = batch_chat(items, model=nano, batch_size=3)
+    answers = batch_chat(items, nano, Decoding(batch_size=3))
     assert sum(encoded) == 3  # each file once
     features = nano.encode_frames(VideoReader(DEMO / "demo.mp4").frames([0, 40, 80]))
     expected = [answer_windows(nano, [window], PROMPT)[0] for window in (features[:2], features[2:])]
     assert answers == [*expected, expected[0]]
-    assert batch_chat(items, model=nano, batch_size=1) == answers
+    assert batch_chat(items, nano, Decoding(batch_size=1)) == answers
 
 
 @pytest.mark.parametrize(
@@ -52,9 +54,13 @@ def test_items_are_answered_in_order_like_windows(nano, images, monkeypatch):
 )
 def test_items_that_cannot_be_used_are_named(nano, images, broken, message):
     with pytest.raises(ValueError, match=message):
-        batch_chat([item(images[:1]), broken(images)], model=nano, max_new_tokens=2)
+        batch_chat([item(images[:1]), broken(images)], nano, Decoding(max_new_tokens=2))
 
 
-def test_a_model_must_be_named(images):
-    with pytest.raises(ValueError, match="neither model_path nor model"):
+def test_a_model_is_named_or_loaded(nano, images):
+    with pytest.raises(TypeError, match="model"):
         batch_chat([item(images)])
+    decoding = Decoding(max_new_tokens=2)
+    (answer,) = batch_chat([item(images)], nano, decoding)
+    assert batch_chat([item(images)], str(NANO), decoding) == [answer]
+    assert batch_chat([item(images)], ModelSource(str(NANO)), decoding) == [answer]

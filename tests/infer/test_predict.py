@@ -1,34 +1,36 @@
+import re
+
 import pytest
 import torch
 from material import DEMO, NANO, write_video
 
 import infer.decoding.answer_order
-import infer.decoding.answers
 from dataset.annotation_file import read_annotation
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, window_indices
+from infer.decoding.settings import Decoding
+from infer.decoding.window_answer import written_answer
+from infer.model.encoded_video import EncodedVideo
 from infer.model.errors import ModelError
 from infer.model.model import ProgressConfig, ProgressModel
-from infer.predict import (
-    EncodedVideo,
-    choose_window,
-    infer_progress_from_video,
-    predict_video,
-    sampled_frames,
-)
-from infer.records import read_records
+from infer.playback import predict_video
+from infer.predict import OPTIONS, infer_progress_from_video
+from infer.records import carry_forward, read_records
+from infer.request import FrameChoice, WindowRequest, choose_window
 
 WINDOW = WindowSpec(size=4, stride=2)
 
 
 def test_sampled_frames():
-    assert sampled_frames(5, None) == [0, 1, 2, 3, 4]
-    assert sampled_frames(5, 512) == [0, 1, 2, 3, 4]
-    assert sampled_frames(101, 3) == [0, 50, 100]
-    assert sampled_frames(101, 1) == [100]
-    assert sampled_frames(101, None, max_frames=2) == [0, 1]
+    assert FrameChoice(max_sampled_frames=None).frames(5) == [0, 1, 2, 3, 4]
+    assert FrameChoice(max_sampled_frames=512).frames(5) == [0, 1, 2, 3, 4]
+    assert FrameChoice(max_sampled_frames=3).frames(101) == [0, 50, 100]
+    assert FrameChoice(max_sampled_frames=1).frames(101) == [100]
+    assert FrameChoice(max_frames=2, max_sampled_frames=None).frames(101) == [0, 1]
     with pytest.raises(ValueError, match="max_sampled_frames is 0"):
-        sampled_frames(5, 0)
+        FrameChoice(max_sampled_frames=0)
+    with pytest.raises(ValueError, match="max_frames is 0"):
+        FrameChoice(max_frames=0)
 
 
 @pytest.fixture
@@ -36,8 +38,8 @@ def answers(monkeypatch):
     """Replace the model's answers by given ones."""
     queue: list[str] = []
 
-    def decode_windows(model, windows, prompts, decoding, references):
-        return [infer.decoding.answers.written_answer(queue.pop(0)) for _ in windows]
+    def decode_windows(model, windows, prompts, decoding, known_answers):
+        return [written_answer(queue.pop(0)) for _ in windows]
 
     monkeypatch.setattr(infer.decoding.answer_order, "decode_windows", decode_windows)
     return queue
@@ -57,13 +59,15 @@ def test_an_answer_without_a_percentage_is_null_not_invented(nano, reader, answe
     assert records[1].model_output == "rubbish"
 
 
-def test_carrying_forward_is_said(nano, reader, answers):
+def test_carrying_forward_is_marked(nano, reader, answers):
     answers += ["rubbish", "<progress>10%</progress>", "rubbish"]
     video = EncodedVideo(nano, reader)
-    records = list(predict_video(nano, video, "t", WINDOW, [0, 5, 9], on_unparsed="previous"))
+    predictions = list(predict_video(nano, video, "t", WINDOW, [0, 5, 9]))
+    records = list(carry_forward(predictions))
     assert [r.progress for r in records] == [None, 10.0, 10.0]
     assert [r.progress_source for r in records] == [None, "model", "previous"]
     assert records[2].parsed_progress is None
+    assert [r.progress for r in carry_forward(predictions, previous=7.0)] == [7.0, 10.0, 10.0]  # a continued run
 
 
 def test_reversed_playback_comes_in_its_own_order(nano, reader, answers):
@@ -83,7 +87,7 @@ def test_every_frame_passes_the_vision_tower_once(nano, reader, answers):
     hook = nano.base.model.visual.register_forward_pre_hook(count, with_kwargs=True)
     try:
         video = EncodedVideo(nano, reader)
-        list(predict_video(nano, video, "t", WINDOW, list(range(0, 40, 3)), batch_size=8))
+        list(predict_video(nano, video, "t", WINDOW, list(range(0, 40, 3)), decoding=Decoding(batch_size=8)))
     finally:
         hook.remove()
     shown = {index for t in range(0, 40, 3) for index in window_indices(WINDOW, t, reader.fps)}
@@ -98,13 +102,14 @@ def with_window(nano, window: WindowSpec) -> ProgressModel:
 
 def test_the_adapter_brings_its_window(nano):
     adapted = with_window(nano, WINDOW)
-    assert choose_window(adapted) == WINDOW
-    assert choose_window(adapted, window_size=4) == WINDOW
+    assert choose_window(adapted.progress_config) == WINDOW
+    assert choose_window(adapted.progress_config, WindowRequest(window_size=4)) == WINDOW
     with pytest.raises(ModelError, match="leave the window flags out, or add --force"):
-        choose_window(adapted, window_size=8)
-    assert choose_window(adapted, window_size=8, force=True) == WindowSpec(size=8, stride=2)
-    assert choose_window(nano, window_size=5) == WindowSpec(size=5, rate_hz=6.25)
-    assert choose_window(nano, window_stride=3) == WindowSpec(size=8, stride=3)
+        choose_window(adapted.progress_config, WindowRequest(window_size=8))
+    forced = choose_window(adapted.progress_config, WindowRequest(window_size=8, force=True))
+    assert forced == WindowSpec(size=8, stride=2)
+    assert choose_window(nano.progress_config, WindowRequest(window_size=5)) == WindowSpec(size=5, rate_hz=6.25)
+    assert choose_window(nano.progress_config, WindowRequest(window_stride=3)) == WindowSpec(size=8, stride=3)
 
 
 @pytest.mark.slow
@@ -135,7 +140,7 @@ def test_memory_stays_bounded(nano, tmp_path, answers):
     reader = VideoReader(write_video(tmp_path / "long.mp4", 400))
     most = 0
     video = EncodedVideo(nano, reader)
-    for _ in predict_video(nano, video, "t", WINDOW, list(range(400)), batch_size=4):
+    for _ in predict_video(nano, video, "t", WINDOW, list(range(400)), decoding=Decoding(batch_size=4)):
         most = max(most, len(video._features))
     assert most <= 4 + 16 * 2 + WINDOW.size * 2
     assert video._ahead is None  # the thread is gone
@@ -160,7 +165,8 @@ def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monke
         return given(model, windows, *rest)
 
     monkeypatch.setattr(infer.decoding.answer_order, "decode_windows", scarce)
-    records = list(predict_video(nano, EncodedVideo(nano, reader), "t", WINDOW, list(range(40)), batch_size=16))
+    video = EncodedVideo(nano, reader)
+    records = list(predict_video(nano, video, "t", WINDOW, list(range(40)), decoding=Decoding(batch_size=16)))
     assert [record.frame_index for record in records] == list(range(40))
     assert [size for size in sizes if size > 4] == [14, 7]  # the first and the ninth of a block come before
     assert "going on with 3 windows at a time" in caplog.text
@@ -242,10 +248,23 @@ def test_drafting_changes_no_record(nano):
     """All ways of batching and drafting, and the background thread, give the records of plain decoding."""
     reader = VideoReader(DEMO / "demo.mp4")
     frames, task = list(range(0, 108, 12)), read_annotation(DEMO / "demo.json").task
-    plain = list(predict_video(nano, EncodedVideo(nano, reader), task, WINDOW, frames, drafting=False, batch_size=5))
-    for batch_size in (3, 32):
+
+    def predict(reverse=False, **settings):
         video = EncodedVideo(nano, reader)
-        assert list(predict_video(nano, video, task, WINDOW, frames, batch_size=batch_size)) == plain
-    backwards = list(predict_video(nano, EncodedVideo(nano, reader), task, WINDOW, frames, reverse=True))
-    again = list(predict_video(nano, EncodedVideo(nano, reader), task, WINDOW, frames, reverse=True, drafting=False))
-    assert backwards == again
+        return list(predict_video(nano, video, task, WINDOW, frames, reverse, decoding=Decoding(**settings)))
+
+    plain = predict(drafting=False, batch_size=5)
+    for batch_size in (3, 32):
+        assert predict(batch_size=batch_size) == plain
+    assert predict(reverse=True) == predict(reverse=True, drafting=False)
+
+
+def test_options_are_listed_and_others_refused():
+    lines = infer_progress_from_video.__doc__.split("Args:")[1].split("Returns:")[0]
+    assert set(OPTIONS) <= set(re.findall(r"\w+", lines))
+    with pytest.raises(
+        TypeError, match=r'no option "windw_size"; did you mean "window_rate_hz"|no option "windw_size"'
+    ):
+        infer_progress_from_video(str(NANO), str(DEMO / "demo.mp4"), "t", windw_size=3)
+    with pytest.raises(TypeError, match=r'no option "xyz"; its options are base_model, batch_size'):
+        infer_progress_from_video(str(NANO), str(DEMO / "demo.mp4"), "t", xyz=3)

@@ -5,8 +5,10 @@ from random_model import random_model
 
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, window_indices
+from infer.decoding.settings import Decoding
+from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
-from infer.predict import EncodedVideo, predict_video
+from infer.playback import predict_video
 from infer.stream import ProgressStream, push_all
 
 FRAME = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -29,10 +31,11 @@ def test_a_stream_answers_like_the_recorded_video(nano, reader, window, fps):
 def test_random_models_stream_like_they_read(reader):
     model = random_model(3)
     window = WindowSpec(size=3, stride=2)
-    stream = ProgressStream(model, "t", window, max_new_tokens=20)
+    decoding = Decoding(max_new_tokens=20)
+    stream = ProgressStream(model, "t", window, decoding=decoding)
     live = [stream.push(frame, reader.timestamps_sec[i]) for i, frame in reader.iter_frames(range(8))]
     video = EncodedVideo(model, reader)
-    assert live == list(predict_video(model, video, "t", window, range(8), max_new_tokens=20))
+    assert live == list(predict_video(model, video, "t", window, range(8), decoding=decoding))
     assert len({prediction.model_output for prediction in live}) > 1
 
 
@@ -42,7 +45,7 @@ def test_windows_by_time_are_those_of_a_video_of_that_rate(nano, fps):
     stream = ProgressStream(nano, "t", window)
     for number in range(60):
         stream.observe(FRAME, number / fps)
-        assert stream._shown() == window_indices(window, number, fps)
+        assert stream._window_indices() == window_indices(window, number, fps)
 
 
 def test_short_windows_and_uneven_times(nano):
@@ -50,7 +53,7 @@ def test_short_windows_and_uneven_times(nano):
     shown = []
     for second in (0.0, 0.9, 2.1, 2.2):
         stream.observe(FRAME, second)
-        shown.append(stream._shown())
+        shown.append(stream._window_indices())
     assert shown == [(0,), (0, 1), (0, 1, 2), (0, 1, 3)]
 
 
@@ -60,7 +63,7 @@ def test_a_frame_is_encoded_once_and_only_if_a_window_shows_it(nano, reader, mon
     monkeypatch.setattr(
         ProgressModel, "encode_frames", lambda self, frames: encoded.append(len(frames)) or real(self, frames)
     )
-    stream = ProgressStream(nano, "t", WindowSpec(size=3, stride=2), max_new_tokens=4)
+    stream = ProgressStream(nano, "t", WindowSpec(size=3, stride=2), decoding=Decoding(max_new_tokens=4))
     frames = reader.frames(range(9))
     for number, frame in enumerate(frames):
         stream.push(frame, float(number)) if number % 2 == 0 else stream.observe(frame, float(number))

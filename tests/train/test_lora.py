@@ -12,6 +12,7 @@ from dataset.annotation_file import read_annotation, write_annotation
 from infer.model.adapter_folder import base_of_adapter
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 from train.adapter_writer import bare_base, check_reload, save_adapter, take_probes
 from train.callbacks import TrainingError, base_checksums
 from train.collate import WindowCollator, image_token_counts, needed_frames, refuse_long_samples, token_counts
@@ -120,8 +121,8 @@ def test_merging_gives_a_base_that_answers_like_the_adapter(run, tmp_path):
     from infer.decoding.answers import answer_windows
 
     assert merge_adapter(run, tmp_path / "merged") < 1e-3
-    merged = ProgressModel.load(str(tmp_path / "merged"))
-    adapted = ProgressModel.load(str(run), use_lora=True)
+    merged = ProgressModel.load(ModelSource(str(tmp_path / "merged")))
+    adapted = ProgressModel.load(ModelSource(str(run), use_lora=True))
     frames = VideoReader(DEMO / "demo.mp4").frames([10, 60, 100])
     answers = [
         answer_windows(m, [[one] for one in m.encode_frames(frames)], build_prompt(TASK)) for m in (merged, adapted)
@@ -138,7 +139,7 @@ def test_a_reloaded_adapter_that_differs_is_refused(tmp_path, nano):
     """Fault D1: what is on disk must be what was trained."""
     from peft import LoraConfig, get_peft_model
 
-    base = ProgressModel.load(str(NANO))
+    base = ProgressModel.load(ModelSource(str(NANO)))
     before = base_checksums(base.model)
     data = read_training_data(recipe(tmp_path / "x"))
     frames = prepare_frames(base, needed_frames(data.samples), FeaturesSection())
@@ -165,11 +166,11 @@ def test_lora_on_the_vision_tower_encodes_in_the_step_and_says_so(tmp_path, caps
     config = json.loads((output / "adapter_config.json").read_text())
     assert config["target_modules"] == ["q_proj", "qkv"]
     assert json.loads((output / "train_summary.json").read_text())["reload_logit_difference"] == 0.0
-    weights = dict(ProgressModel.load(str(NANO)).with_adapter(output).model.named_parameters())
+    weights = dict(ProgressModel.load(ModelSource(str(NANO))).with_adapter(output).model.named_parameters())
     moved = [n for n, w in weights.items() if "visual" in n and "lora_B" in n and w.abs().max() > 0]
     assert len(moved) == 3
     merge_adapter(output, tmp_path / "merged")  # how it is used: inference encodes frames once for base and adapters
-    assert ProgressModel.load(str(tmp_path / "merged")).progress_config.tasks
+    assert ProgressModel.load(ModelSource(str(tmp_path / "merged"))).progress_config.tasks
 
 
 @pytest.mark.slow
@@ -185,7 +186,7 @@ def test_bfloat16_with_gradient_checkpointing_reloads_exactly(tmp_path):
 def test_the_base_is_named_with_its_revision(tmp_path, nano):
     from peft import LoraConfig, get_peft_model
 
-    base = ProgressModel.load(str(NANO))
+    base = ProgressModel.load(ModelSource(str(NANO)))
     adapted = get_peft_model(base.model, LoraConfig(target_modules=["q_proj"]))
     model = ProgressModel(adapted, base.tokenizer, base.image_processor, "org/base@c0ffee")
     named = recipe(tmp_path / "x", "model=org/base@c0ffee")
@@ -309,7 +310,7 @@ def test_a_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     output = tmp_path / "adapter"
     with pytest.raises(TrainingError, match=r"at step 4 .*the last good one is kept in .*checkpoint-2"):
         train_lora(recipe(output, "sft.save_strategy=steps", "sft.save_steps=2"))
-    kept = ProgressModel.load(str(NANO)).with_adapter  # the checkpoint is a readable adapter
+    kept = ProgressModel.load(ModelSource(str(NANO))).with_adapter  # the checkpoint is a readable adapter
     from safetensors.torch import load_file
 
     weights = load_file(output.with_name("adapter.partial") / "checkpoint-2" / "adapter_model.safetensors")

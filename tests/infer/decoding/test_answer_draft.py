@@ -6,9 +6,9 @@ from infer.decoding.answer_draft import AnswerDraft
 TOKENS = st.lists(st.integers(0, 5), max_size=12)
 
 
-def decode(truth: list[int], references: list[list[int]]) -> tuple[list[int], int]:
+def decode(truth: list[int], known_answers: list[list[int]]) -> tuple[list[int], int]:
     """Decode like a greedy model whose answer is `truth`; return the answer and the number of model calls."""
-    draft, answer, calls = AnswerDraft(references), [], 0
+    draft, answer, calls = AnswerDraft(known_answers), [], 0
     while len(answer) < len(truth):
         calls += 1
         for token in [*draft.propose(answer), None]:
@@ -23,7 +23,7 @@ def test_the_same_answer_takes_one_call():
     assert decode([1, 2, 3, 4], [[1, 2, 3, 4]]) == ([1, 2, 3, 4], 1)
 
 
-def test_without_a_reference_every_token_takes_a_call():
+def test_without_a_known_answer_every_token_takes_a_call():
     assert AnswerDraft([]).propose([]) == []
     assert decode([1, 2, 3], [])[1] == 3
 
@@ -44,7 +44,7 @@ def test_an_inserted_part_costs_its_own_length_and_the_known_tail_one_call():
     assert decode([1, 9, 9, 9, 2, 3, 4, 5, 6], [known])[1] <= 6
 
 
-def test_another_reference_takes_over_where_it_fits_better():
+def test_another_known_answer_takes_over_where_it_fits_better():
     draft = AnswerDraft([[1, 2, 3, 4], [7, 8, 9, 10, 11]])
     draft.propose([])
     draft.propose([7])
@@ -52,7 +52,7 @@ def test_another_reference_takes_over_where_it_fits_better():
 
 
 @given(TOKENS, st.lists(TOKENS, max_size=3))
-def test_whatever_the_references_the_answer_is_the_models_and_never_slower_than_plain(truth, references):
-    answer, calls = decode(truth, references)
+def test_whatever_the_known_answers_the_answer_is_the_models_and_never_slower_than_plain(truth, known_answers):
+    answer, calls = decode(truth, known_answers)
     assert answer == truth
     assert calls <= len(truth)

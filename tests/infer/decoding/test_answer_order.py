@@ -18,9 +18,9 @@ def test_the_nearest_answers_are_drafted_from_first():
     memory.add(0, (1,))
     memory.add(64, (2,))
     memory.add(8, (3,))
-    assert memory.references(9)[:2] == [(3,), (1,)]
-    assert memory.references(60)[0] == (2,)
-    assert len(memory.references(9)) == len(set(memory.references(9))) == 3
+    assert memory.known_answers(9)[:2] == [(3,), (1,)]
+    assert memory.known_answers(60)[0] == (2,)
+    assert len(memory.known_answers(9)) == len(set(memory.known_answers(9))) == 3
 
 
 def test_the_next_block_knows_the_last_answer_and_recent_ones():
@@ -29,9 +29,9 @@ def test_the_next_block_knows_the_last_answer_and_recent_ones():
     for number in range(20):
         memory.add(number, (number,))
     memory.shift(20)
-    assert memory.references(0)[0] == (19,)
+    assert memory.known_answers(0)[0] == (19,)
     assert list(recent) == [(number,) for number in range(12, 20)]
-    assert AnswerMemory(recent).references(0) == [(19,), (18,), (17,), (16,)]  # another playback starts with them
+    assert AnswerMemory(recent).known_answers(0) == [(19,), (18,), (17,), (16,)]  # another playback starts with them
 
 
 def test_blocks_cover_all_windows_once():

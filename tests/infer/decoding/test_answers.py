@@ -4,7 +4,8 @@ from random_model import random_model
 
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
-from infer.decoding.answers import Decoding, _opening, answer_windows, decode_windows
+from infer.decoding.answers import _opening, answer_windows, decode_windows
+from infer.decoding.settings import Decoding
 
 PROMPT = build_prompt("Pick up the red puck and bring it to the blue goal marker")
 
@@ -77,6 +78,7 @@ def test_sampled_answers_repeat_with_their_seed(nano, windows):
     ("options", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"readout": "mean"}, 'readout is "mean"'),

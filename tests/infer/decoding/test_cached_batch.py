@@ -8,7 +8,7 @@ from random_model import random_model
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from infer.decoding import greedy
-from infer.decoding.cached_batch import Continuation
+from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.greedy import greedy_answers
 
 PROMPTS = [build_prompt("Lift it"), build_prompt("Open the drawer and take out the cup")]
@@ -29,7 +29,7 @@ def no_gradients():
 
 def alone(model, window, prompt, tokens) -> torch.Tensor:
     """Return the states of one row in a pass of its own: the question's last token and `tokens`."""
-    return Continuation(model, [window], [prompt]).append([tokens])[0]
+    return CachedBatch(model, [window], [prompt]).append([tokens])[0]
 
 
 def close(states, expected) -> None:
@@ -38,7 +38,7 @@ def close(states, expected) -> None:
 
 def test_rejected_tokens_leave_no_trace(setting):
     model, windows = setting
-    batch = Continuation(model, windows, PROMPTS)
+    batch = CachedBatch(model, windows, PROMPTS)
     states = batch.append([[5, 6, 7], [8]])
     assert [len(row) for row in states] == [4, 2]
     close(states[0], alone(model, windows[0], PROMPTS[0], [5, 6, 7]))
@@ -50,7 +50,7 @@ def test_rejected_tokens_leave_no_trace(setting):
 
 def test_rows_may_leave_and_change_places(setting):
     model, windows = setting
-    batch = Continuation(model, [*windows, windows[0]], [*PROMPTS, PROMPTS[0]])
+    batch = CachedBatch(model, [*windows, windows[0]], [*PROMPTS, PROMPTS[0]])
     batch.append([[1], [2, 3], [4]])
     batch.keep([1, 2, 0], [1])
     close(batch.append([[7]])[0], alone(model, windows[1], PROMPTS[1], [2, 3, 7])[3:])
@@ -58,18 +58,18 @@ def test_rows_may_leave_and_change_places(setting):
 
 def test_merged_batches_go_on_as_one(setting):
     model, windows = setting
-    parts = [Continuation(model, [window], [prompt]) for window, prompt in zip(windows, PROMPTS, strict=True)]
+    parts = [CachedBatch(model, [window], [prompt]) for window, prompt in zip(windows, PROMPTS, strict=True)]
     for part, tokens in zip(parts, ([5, 6], [7]), strict=True):
         part.append([tokens])
         part.keep([1], [0])
-    states = Continuation.merge(parts).append([[9], [10, 11]])
+    states = CachedBatch.merge(parts).append([[9], [10, 11]])
     close(states[0], alone(model, windows[0], PROMPTS[0], [5, 9])[2:])
     close(states[1], alone(model, windows[1], PROMPTS[1], [7, 10, 11])[2:])
 
 
 def test_alternatives_see_their_ancestors_only(setting):
     model, windows = setting
-    batch = Continuation(model, windows[1:], PROMPTS[1:])
+    batch = CachedBatch(model, windows[1:], PROMPTS[1:])
     batch.append([[3]])
     batch.keep([1], [0])
     first = batch.append_tree(torch.tensor([[4, 5]]), torch.zeros(1, 2, dtype=torch.long), torch.eye(2).bool()[None])

@@ -11,7 +11,7 @@ from random_model import random_model
 from dataset.prompts import PROGRESS_OPENING, build_prompt
 from dataset.video import VideoReader
 from infer.decoding import digits
-from infer.decoding.cached_batch import Continuation
+from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.digits import DigitTokens, allowed_after, read_digits
 from infer.model.errors import ModelError
 
@@ -61,8 +61,8 @@ def test_mean_and_deviation_of_two_equally_likely_numbers():
     tree = digits._Tree()
     tree.grow(scores(d4=0.5, d6=0.5), best_only=False)
     tree.grow(np.concatenate([scores(end=1.0), scores(end=1.0)]), best_only=False)
-    reading = tree.reading()
-    assert reading.mean == pytest.approx(5.0) and reading.std == pytest.approx(1.0)
+    estimate = tree.estimate()
+    assert estimate.mean == pytest.approx(5.0) and estimate.std == pytest.approx(1.0)
 
 
 def test_a_certain_number_is_itself():
@@ -70,8 +70,8 @@ def test_a_certain_number_is_itself():
     for place in (scores(d4=1.0), scores(d1=1.0), scores(point=1.0), scores(d7=1.0), scores(d2=1.0)):
         tree.grow(place, best_only=False)
     assert not tree.growing  # two decimals: complete without another look
-    assert tree.reading().mean == pytest.approx(41.72, abs=1e-6)
-    assert tree.reading().std == pytest.approx(0.0, abs=1e-2)
+    assert tree.estimate().mean == pytest.approx(41.72, abs=1e-6)
+    assert tree.estimate().std == pytest.approx(0.0, abs=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def brute_force(model, window, prompt, opening, vocabulary) -> tuple[float, floa
             return
         ids = [*opening, *(vocabulary.spelling[CLASSES.index(character)].item() for character in text)]
         with torch.no_grad():
-            logits = model.base.lm_head(Continuation(model, [window], [prompt]).append([ids])[0][-1:])
+            logits = model.base.lm_head(CachedBatch(model, [window], [prompt]).append([ids])[0][-1:])
         row = np.exp(vocabulary.class_scores(logits)[0][allowed])
         for index, share in zip(allowed, row / row.sum(), strict=True):
             if index == 11:
@@ -116,23 +116,23 @@ def test_the_tree_in_one_cache_reads_what_separate_passes_read(setting, monkeypa
     monkeypatch.setattr(digits, "MOST_BRANCHES", 1000)
     model, windows, prompts, openings = setting
     vocabulary = DigitTokens(model.tokenizer)
-    readings = read_digits(Continuation(model, windows, prompts), openings, vocabulary, best_only=False)
-    for window, prompt, opening, reading in zip(windows, prompts, openings, readings, strict=True):
+    estimates = read_digits(CachedBatch(model, windows, prompts), openings, vocabulary, best_only=False)
+    for window, prompt, opening, estimate in zip(windows, prompts, openings, estimates, strict=True):
         mean, std = brute_force(model, window, prompt, opening, vocabulary)
-        assert reading.mean == pytest.approx(mean, abs=1e-3)
-        assert reading.std == pytest.approx(std, abs=1e-3)
-        assert reading.std > 0
+        assert estimate.mean == pytest.approx(mean, abs=1e-3)
+        assert estimate.std == pytest.approx(std, abs=1e-3)
+        assert estimate.std > 0
 
 
 def test_the_best_branch_is_a_percentage_in_a_batch_and_alone(setting):
     model, windows, prompts, openings = setting
     vocabulary = DigitTokens(model.tokenizer)
-    together = read_digits(Continuation(model, windows, prompts), openings, vocabulary, best_only=True)
-    for number, reading in enumerate(together):
-        batch = Continuation(model, windows[number : number + 1], prompts[:1])
-        assert read_digits(batch, openings[number : number + 1], vocabulary, best_only=True) == [reading]
-        assert 0 <= reading.mean <= 100 and reading.std == 0
-        assert reading.mean == round(reading.mean, 2)
+    together = read_digits(CachedBatch(model, windows, prompts), openings, vocabulary, best_only=True)
+    for number, estimate in enumerate(together):
+        batch = CachedBatch(model, windows[number : number + 1], prompts[:1])
+        assert read_digits(batch, openings[number : number + 1], vocabulary, best_only=True) == [estimate]
+        assert 0 <= estimate.mean <= 100 and estimate.std == 0
+        assert estimate.mean == round(estimate.mean, 2)
 
 
 def test_a_tokenizer_that_does_not_split_numbers_is_refused():
@@ -153,7 +153,7 @@ def test_an_image_token_that_the_model_wrote_is_not_taken_for_a_picture(nano):
     plain = nano.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
     odd = [nano.inputs.image_token_id, *plain]
     tokens = DigitTokens(nano.tokenizer)
-    alone = read_digits(Continuation(nano, [features], [prompt]), [plain], tokens, False)[0]
-    readings = read_digits(Continuation(nano, [features] * 2, [prompt] * 2), [plain, odd], tokens, False)
-    assert readings[0].mean == pytest.approx(alone.mean, abs=1e-3)
-    assert 0.0 <= readings[1].mean <= 100.0
+    alone = read_digits(CachedBatch(nano, [features], [prompt]), [plain], tokens, False)[0]
+    estimates = read_digits(CachedBatch(nano, [features] * 2, [prompt] * 2), [plain, odd], tokens, False)
+    assert estimates[0].mean == pytest.approx(alone.mean, abs=1e-3)
+    assert 0.0 <= estimates[1].mean <= 100.0

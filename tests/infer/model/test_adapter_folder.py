@@ -9,10 +9,14 @@ from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
 from infer.decoding.answers import answer_windows
+from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import base_of_adapter, is_adapter
+from infer.model.encoded_video import EncodedVideo
 from infer.model.errors import ModelError
-from infer.model.model import ProgressModel
-from infer.predict import EncodedVideo, choose_window, predict_video
+from infer.model.model import BASE, ProgressModel
+from infer.model.source import ModelSource
+from infer.playback import predict_video
+from infer.request import choose_window
 
 PROMPT = build_prompt("Pick up the puck")
 
@@ -37,55 +41,59 @@ def answer(model: ProgressModel, frames: np.ndarray) -> str:
 
 
 def test_two_adapters_on_one_base_answer_like_each_alone(drawer, block, frames, nano):
-    alone = {name: ProgressModel.load(path, use_lora=True) for name, path in (("drawer", drawer), ("block", block))}
+    alone = {
+        name: ProgressModel.load(ModelSource(path, use_lora=True))
+        for name, path in (("drawer", drawer), ("block", block))
+    }
     expected = {name: answer(model, frames) for name, model in alone.items()}
     plain = answer(nano, frames)
     assert len({plain, *expected.values()}) == 3
 
-    model = ProgressModel.load(drawer, use_lora=True)
+    model = ProgressModel.load(ModelSource(drawer, use_lora=True))
     weights = {name: weight.data_ptr() for name, weight in model.base.named_parameters() if "lora" not in name}
     assert model.load_adapter(block) == "block"
     assert answer(model, frames) == expected["block"]  # the newest one is active
     model.set_adapter("default")
     assert answer(model, frames) == expected["drawer"]
-    with model.adapter_switch(True, "block"):
+    with model.adapter_switch("block"):
         assert answer(model, frames) == expected["block"]
     assert answer(model, frames) == expected["drawer"]
-    with model.adapter_switch(False):
+    with model.adapter_switch(BASE):
         assert answer(model, frames) == plain
     here = {name: weight.data_ptr() for name, weight in model.base.named_parameters() if "lora" not in name}
     assert here == weights  # one base in memory
 
 
 def test_an_adapter_put_on_a_base_that_is_loaded_already(drawer, frames):
-    model = ProgressModel.load(str(NANO))
+    model = ProgressModel.load(ModelSource(str(NANO)))
     assert model.load_adapter(drawer) == "drawer"
-    assert answer(model, frames) == answer(ProgressModel.load(drawer, use_lora=True), frames)
+    assert answer(model, frames) == answer(ProgressModel.load(ModelSource(drawer, use_lora=True)), frames)
 
 
 def test_window_and_pixels_come_with_the_active_adapter(drawer, block):
-    model = ProgressModel.load(drawer, use_lora=True)
+    model = ProgressModel.load(ModelSource(drawer, use_lora=True))
     own = model.pixel_budget
     model.load_adapter(block)
-    assert choose_window(model) == WindowSpec(size=2, stride=5)
+    assert choose_window(model.progress_config) == WindowSpec(size=2, stride=5)
     assert model.pixel_budget == (own[0], 4096)
     model.set_adapter("default")
-    assert choose_window(model) == WindowSpec(size=3, stride=2)
+    assert choose_window(model.progress_config) == WindowSpec(size=3, stride=2)
     assert model.pixel_budget == own
 
 
 def test_requests_choose_their_adapter_and_share_features_of_equal_pixels(drawer, block):
-    model = ProgressModel.load(drawer, use_lora=True)
+    model = ProgressModel.load(ModelSource(drawer, use_lora=True))
     model.load_adapter(block)
     reader = VideoReader(DEMO / "demo.mp4")
     video = EncodedVideo(model, reader, keep_all=True)
     window = WindowSpec(size=2, stride=2)
 
-    def read(**options) -> list[str]:
-        predictions = predict_video(model, video, "t", window, [0, 40, 80], max_new_tokens=20, **options)
+    def read(adapter: str) -> list[str]:
+        decoding = Decoding(max_new_tokens=20)
+        predictions = predict_video(model, video, "t", window, [0, 40, 80], adapter=adapter, decoding=decoding)
         return [prediction.model_output for prediction in predictions]
 
-    answers = [read(adapter="default"), read(adapter="block"), read(use_adapter=False), read(adapter="default")]
+    answers = [read("default"), read("block"), read(BASE), read("default")]
     assert answers[0] == answers[3]
     assert answers[0] != answers[1] != answers[2] != answers[0]
     budgets = {key[0] for key in video._features}
@@ -93,12 +101,14 @@ def test_requests_choose_their_adapter_and_share_features_of_equal_pixels(drawer
 
 
 def test_what_does_not_fit_is_refused(drawer, block, tmp_path):
-    model = ProgressModel.load(drawer, use_lora=True)
+    model = ProgressModel.load(ModelSource(drawer, use_lora=True))
     with pytest.raises(ModelError, match=r'no adapter "x" is loaded; loaded are: default'):
         model.set_adapter("x")
     model.load_adapter(block)
     with pytest.raises(ModelError, match=r'"block" is loaded already'):
         model.load_adapter(block)
+    with pytest.raises(ModelError, match='cannot be named "base"'):
+        model.load_adapter(block, "base")
     other = tmp_path / "other"
     make_adapter(other, 3, WindowSpec(size=2, stride=1))
     config = (other / "adapter_config.json").read_text().replace(str(NANO), "somebody/else")
@@ -110,14 +120,14 @@ def test_what_does_not_fit_is_refused(drawer, block, tmp_path):
 
 def test_contradicting_pixels_are_refused(block):
     with pytest.raises(ModelError, match="trained with max_pixels 4096, not 9216"):
-        ProgressModel.load(block, use_lora=True, max_pixels=9216)
-    assert ProgressModel.load(block, use_lora=True, max_pixels=4096).pixel_budget[1] == 4096
+        ProgressModel.load(ModelSource(block, use_lora=True, max_pixels=9216))
+    assert ProgressModel.load(ModelSource(block, use_lora=True, max_pixels=4096)).pixel_budget[1] == 4096
 
 
 def test_an_adapter_of_the_vision_tower_is_refused(tmp_path):
     folder = make_adapter(tmp_path / "v", 1, WindowSpec(size=2, stride=1), targets=["qkv", "q_proj"])
     with pytest.raises(ModelError, match=r"changes the vision tower .*; merge it"):
-        ProgressModel.load(folder, use_lora=True)
+        ProgressModel.load(ModelSource(folder, use_lora=True))
 
 
 def test_what_a_folder_says(drawer, tmp_path):

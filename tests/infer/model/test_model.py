@@ -9,6 +9,7 @@ from dataset.window import WindowSpec, window_indices
 from infer.decoding.answers import answer_windows
 from infer.model.errors import ModelError
 from infer.model.model import ProgressConfig, ProgressModel
+from infer.model.source import ModelSource
 
 WINDOW = WindowSpec(size=4, stride=4)
 
@@ -69,21 +70,21 @@ def test_the_embedded_base_is_small():
 
 def test_wrong_kinds_of_folders_are_told_apart(tmp_path):
     with pytest.raises(ModelError, match="leave --use_lora out"):
-        ProgressModel.load(str(NANO), use_lora=True)
+        ProgressModel.load(ModelSource(str(NANO), use_lora=True))
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="add --use_lora"):
-        ProgressModel.load(str(tmp_path))
+        ProgressModel.load(ModelSource(str(tmp_path)))
     with pytest.raises(ModelError, match="names no base model"):
-        ProgressModel.load(str(tmp_path), use_lora=True)
+        ProgressModel.load(ModelSource(str(tmp_path), use_lora=True))
     with pytest.raises(ModelError, match="holds no LoRA adapter"):
-        ProgressModel.load(str(tmp_path / "nothing"), use_lora=True)
+        ProgressModel.load(ModelSource(str(tmp_path / "nothing"), use_lora=True))
 
 
 def test_a_base_that_cannot_be_found_names_the_remedy():
     with pytest.raises(ModelError, match=r'base model "nobody/nothing" cannot be loaded .*--base_model'):
-        ProgressModel.load("nobody/nothing")
+        ProgressModel.load(ModelSource("nobody/nothing"))
     with pytest.raises(ModelError, match='torch_dtype "float99" is unknown'):
-        ProgressModel.load(str(NANO), torch_dtype="float99")
+        ProgressModel.load(ModelSource(str(NANO), torch_dtype="float99"))
 
 
 def test_progress_config_survives_the_file(tmp_path):

@@ -6,6 +6,7 @@ from dataset.demonstration import read_demonstrations
 from dataset.window import WindowSpec
 from infer.metrics.block import COLUMNS
 from infer.model.model import ProgressModel
+from infer.model.source import ModelSource
 from infer.predict import infer_progress_from_video
 from infer.report.evaluate import EvaluationSpec, evaluate, model_readers, read_training_demonstrations, rival_values
 
@@ -13,7 +14,7 @@ from infer.report.evaluate import EvaluationSpec, evaluate, model_readers, read_
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory) -> tuple[ProgressModel, str]:
     folder = make_adapter(tmp_path_factory.mktemp("adapter"), 1, WindowSpec(size=2, rate_hz=6.25))
-    return ProgressModel.load(folder, use_lora=True), folder
+    return ProgressModel.load(ModelSource(folder, use_lora=True)), folder
 
 
 @pytest.mark.slow

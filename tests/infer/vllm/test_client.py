@@ -21,8 +21,9 @@ from PIL import Image
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource
 from infer.predict import infer_progress_from_video
-from infer.vllm.client import VllmEngine
+from infer.vllm.client import ServedModel, VllmEngine
 
 TASK = "Pick up the red puck and bring it to the blue goal marker"
 VIDEO = DEMO / "demo.mp4"
@@ -75,7 +76,7 @@ def test_every_window_is_one_request_with_its_frames_in_order(server):
 
 def test_pictures_are_those_that_transformers_sees(server, nano):
     frame = VideoReader(VIDEO).frame(40)
-    url = VllmEngine(server, str(NANO)).picture(frame)
+    url = VllmEngine(ServedModel(ModelSource(str(NANO)), server)).picture(frame)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
     ours, sent = nano.preprocess([frame]), nano.preprocess([picture])
     assert (ours["image_grid_thw"] == sent["image_grid_thw"]).all()
@@ -84,9 +85,9 @@ def test_pictures_are_those_that_transformers_sees(server, nano):
 
 def test_what_cannot_be_asked_is_told(server):
     with pytest.raises(ModelError, match=r'no model "adapter", only base'):
-        VllmEngine(server, str(NANO), name="adapter")
+        VllmEngine(ServedModel(ModelSource(str(NANO)), server, name="adapter"))
     with pytest.raises(ModelError, match=r"no vLLM server answers at .*python -m infer\.vllm"):
-        VllmEngine("http://127.0.0.1:9", str(NANO))
+        VllmEngine(ServedModel(ModelSource(str(NANO)), "http://127.0.0.1:9"))
     with pytest.raises(ModelError, match="use --engine transformers"):
         infer_progress_from_video(str(NANO), VIDEO, TASK, engine="vllm", server=server, readout="expected")
     with pytest.raises(ModelError, match='engine "x" is unknown'):

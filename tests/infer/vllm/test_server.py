@@ -6,34 +6,36 @@ from material import NANO
 
 from dataset.window import WindowSpec
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource
 from infer.vllm.server import main, make_parser, server_command
 
 
 def test_the_command_names_base_adapter_and_rank(tmp_path):
     folder = make_adapter(tmp_path / "a", 1, WindowSpec(size=2, stride=1))
-    command = server_command(folder, use_lora=True, port=8100, dtype="float32", extra=("--enforce-eager",))
+    command = server_command(ModelSource(folder, True, torch_dtype="float32"), port=8100, extra=("--enforce-eager",))
     assert command[:5] == [".venv-vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server", "--model", str(NANO)]
     text = " ".join(command)
     assert f"--enable-lora --lora-modules adapter={folder} --max-lora-rank 8" in text
+    assert "--dtype float32" in text
     assert "--host 127.0.0.1 --port 8100" in text and text.endswith("--enforce-eager")
 
 
 def test_the_base_of_this_checkout_is_found_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert str(NANO) in server_command("recipes/nano/model", use_lora=False)
+    assert str(NANO) in server_command(ModelSource("recipes/nano/model"))
 
 
 def test_adapters_that_vllm_would_run_wrongly_are_refused(tmp_path):
     visual = make_adapter(tmp_path / "v", 1, WindowSpec(size=2, stride=1), targets=["qkv"])
     with pytest.raises(ModelError, match="vLLM would ignore those weights"):
-        server_command(visual, use_lora=True)
+        server_command(ModelSource(visual, use_lora=True))
     text = make_adapter(tmp_path / "t", 1, WindowSpec(size=2, stride=1))
     config = tmp_path / "t" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "r": 600}))
     with pytest.raises(ModelError, match="rank 600; vLLM takes at most 512"):
-        server_command(text, use_lora=True)
+        server_command(ModelSource(text, use_lora=True))
     with pytest.raises(ModelError, match="add --use_lora"):
-        server_command(text, use_lora=False)
+        server_command(ModelSource(text))
 
 
 def test_a_missing_environment_is_told(tmp_path):

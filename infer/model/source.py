@@ -1,0 +1,96 @@
+"""Where a model comes from: a base, or an adapter and its base, and how to load it. Imports no torch.
+
+Knows names and folders; does not know weights. Built once, by the command line or the caller, and passed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infer.model.adapter_folder import (
+    PROGRESS_CONFIG,
+    ProgressConfig,
+    base_of_adapter,
+    is_adapter,
+    refuse_vision_adapter,
+)
+from infer.model.errors import ModelError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model and how it is loaded.
+
+    Args:
+        model_path: Base model (hub id, `id@revision` or folder); with `use_lora` the adapter folder.
+        use_lora: Whether `model_path` is an adapter. It changes nothing else.
+        base_model: Base to use in place of the one that the adapter names.
+        torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
+        device: Torch device; None takes "cuda" or "mps" where there is one, else "cpu".
+        min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
+        attn_implementation: Attention of transformers; None takes FlashAttention 2 where it is installed and GPU and
+            dtype can use it, else "sdpa".
+        load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
+
+    Raises:
+        ModelError: The number type is unknown.
+    """
+
+    model_path: str
+    use_lora: bool = False
+    base_model: str | None = None
+    torch_dtype: str = "auto"
+    device: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    attn_implementation: str | None = None
+    load_in_4bit: bool = False
+
+    def __post_init__(self) -> None:
+        if self.torch_dtype not in ("auto", *DTYPES):
+            raise ModelError(f'torch_dtype "{self.torch_dtype}" is unknown; use auto, {", ".join(DTYPES)}')
+
+    def check_folder(self) -> tuple[str, ProgressConfig | None]:
+        """Return the base's name, and how the model was trained; None for a base that was not adapted.
+
+        Raises:
+            ModelError: The folder is of the other kind, is damaged, changes the vision tower, or was trained with other
+                pixels than are set here.
+        """
+        if self.use_lora:
+            base_name = self.base_model or base_of_adapter(self.model_path)
+            config = ProgressConfig.read(self.model_path)
+            self._refuse_other_pixels(config)
+            refuse_vision_adapter(self.model_path)
+            return base_name, config
+        if is_adapter(self.model_path):
+            raise ModelError(f"{self.model_path} is a LoRA adapter, not a base model; add --use_lora")
+        merged = (Path(self.model_path) / PROGRESS_CONFIG).exists()  # written by `python -m train.merge`
+        return self.model_path, ProgressConfig.read(self.model_path) if merged else None
+
+    def _refuse_other_pixels(self, config: ProgressConfig) -> None:
+        for name in ("min_pixels", "max_pixels"):
+            requested, trained = getattr(self, name), getattr(config, name)
+            if requested is not None and trained is not None and requested != trained:
+                raise ModelError(
+                    f"adapter {self.model_path} was trained with {name} {trained}, not {requested}; leave {name} out"
+                )
+
+
+def resolve_model_name(name: str) -> str:
+    """Return a loadable path or hub id: a relative folder is looked up here, then in this checkout."""
+    in_checkout = Path(__file__).parents[2] / name
+    if not Path(name).exists() and in_checkout.is_dir():
+        return str(in_checkout)
+    return name
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    model_id, _, revision = name.rpartition("@")
+    return model_id, revision
