@@ -63,6 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     train_lora(recipe, overwrite=True, data=data)
 
+    from infer.model.source import ModelSource
     from infer.report.card import make_report
     from infer.report.evaluate import EvaluationSpec
     from infer.report.page import format_table, format_verdict
@@ -70,7 +71,11 @@ def main(arguments: argparse.Namespace) -> int:
     held_out = sorted((demo / "held_out").glob("*.json"))
     spec = EvaluationSpec(max_sampled_frames=arguments.max_sampled_frames)
     report = make_report(
-        str(adapter), True, held_out, output, spec, command=["python", "benchmarks/shuffled_labels.py", *sys.argv[1:]]
+        ModelSource(str(adapter), use_lora=True),
+        held_out,
+        output,
+        spec,
+        command=["python", "benchmarks/shuffled_labels.py", *sys.argv[1:]],
     )
     print(format_table(report.document))
     print(format_verdict(report.document))

@@ -13,8 +13,8 @@ from dataset.demonstration import Demonstration
 from dataset.labels import label_curve
 from infer.metrics.block import card_block
 from infer.records import Prediction
-from infer.report.evaluate import EpisodeResult, rival_values
-from infer.report.shortcuts import SCENE_TESTS, ShortcutReading
+from infer.report.evaluate import EpisodeResult, baseline_values
+from infer.report.shortcuts import SCENE_TESTS, ShortcutAnswers
 from infer.report.summary import Report, summarise
 
 NAN = float("nan")
@@ -36,10 +36,10 @@ def make_result(
     success: bool = True,
     episode: str = "ep",
     held_out: bool = True,
-    shortcuts: ShortcutReading | None = None,
+    shortcuts: ShortcutAnswers | None = None,
     backward: dict[str, list[float]] | None = None,
 ) -> EpisodeResult:
-    """Return an episode of `FRAMES` read as `values` say, per model; reversed it is read the same unless told."""
+    """Return an episode of `FRAMES` with the values of every model; reversed they are the same, unless given."""
     annotation = make_annotation(video, 10, 30, success=success, final_progress=100.0 if success else 50.0)
     labels = label_curve(annotation)[FRAMES]
     predictions = {
@@ -49,28 +49,28 @@ def make_result(
         ]
         for name, row in values.items()
     }
-    rivals = rival_values(len(FRAMES))
-    forward = {name: np.array(row) for name, row in values.items()} | rivals
-    reverse = {name: row[::-1] for name, row in forward.items()} | rivals
+    baselines = baseline_values(len(FRAMES))
+    forward = {name: np.array(row) for name, row in values.items()} | baselines
+    reverse = {name: row[::-1] for name, row in forward.items()} | baselines
     reverse |= {name: np.array(row) for name, row in (backward or {}).items()}
     blocks = {
         name: card_block(
-            annotation, FRAMES, labels, row, reverse[name], None, None if name in rivals else [str(v) for v in row]
+            annotation, FRAMES, labels, row, reverse[name], None, None if name in baselines else [str(v) for v in row]
         )
         for name, row in forward.items()
     }
     demonstration = Demonstration(f"d/{episode}.json", annotation, str(video))
-    judged = list(values)[-1]
+    evaluated = list(values)[-1]
     return EpisodeResult(
-        demonstration, FRAMES, labels, predictions, forward, reverse, blocks, (FRAMES, forward[judged]), shortcuts,
+        demonstration, FRAMES, labels, predictions, forward, reverse, blocks, (FRAMES, forward[evaluated]), shortcuts,
         held_out, dict.fromkeys(values, 1.0),
     )  # fmt: skip
 
 
-def make_reading(**changes: Any) -> ShortcutReading:
-    """Return a reading that passes every test, with some of its fields replaced (`changed` is merged)."""
+def make_answers(**changes: Any) -> ShortcutAnswers:
+    """Return answers that pass every test, with some of their fields replaced (`changed` is merged)."""
     plain = np.array([0.0, 40.0, 70.0, 100.0])
-    good = ShortcutReading(
+    good = ShortcutAnswers(
         FRAMES, plain, {name: plain for name in SCENE_TESTS} | {"other_task": np.zeros(4)}, np.zeros(3), np.zeros(3),
         dict.fromkeys(("plain", *SCENE_TESTS, "blank", "other_task"), plain),
     )  # fmt: skip
@@ -79,15 +79,15 @@ def make_reading(**changes: Any) -> ShortcutReading:
 
 
 def good_results(video: Path) -> list[EpisodeResult]:
-    """Return three successes and a failure that an adapter reads well and its base does not."""
+    """Return three successes and a failure that an adapter predicts well and its base does not."""
     good, poor = [0.0, 40.0, 70.0, 100.0], [50.0, 40.0, 60.0, 50.0]
     return [
         *(
-            make_result(video, {"base": poor, "adapter": good}, episode=f"success_{n}", shortcuts=make_reading())
+            make_result(video, {"base": poor, "adapter": good}, episode=f"success_{n}", shortcuts=make_answers())
             for n in (1, 2, 3)
         ),
         make_result(
-            video, {"base": poor, "adapter": [0.0, 20.0, 35.0, 50.0]}, False, "failure", shortcuts=make_reading()
+            video, {"base": poor, "adapter": [0.0, 20.0, 35.0, 50.0]}, False, "failure", shortcuts=make_answers()
         ),
     ]
 

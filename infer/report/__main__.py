@@ -1,9 +1,9 @@
-"""The report card: may this adapter be used? Base, adapter and rivals on annotated episodes, with a verdict.
+"""The report card: can this adapter be used? Base, adapter and baselines on a held-out set, with a verdict.
 
     python -m infer.report --model_path runs/mine/adapter --use_lora --annotations held_out/*.json --output runs/mine
 
-Writes report.html (one file, opens offline), report.md, report.json and the predictions. Without --use_lora a base is
-judged as it is. Episodes that the adapter was trained on are recognised by their content and count for nothing.
+Writes report.html (one file that needs no network), report.md, report.json and the predictions. Without --use_lora a
+base is evaluated. Episodes that the adapter was trained on are recognised by their content and left out of all figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dataset.command_line import run_command
 from dataset.demonstration import read_demonstrations
+from infer.model.source import ModelSource
 from infer.report.card import make_report
 from infer.request import DEFAULT_MAX_SAMPLED_FRAMES
 
@@ -22,8 +23,8 @@ examples:
   python -m infer.report --model_path runs/mine/adapter --use_lora --annotations held_out/*.json --output runs/mine
   python -m infer.report --model_path ce-amtic/ProcVLM-2B --annotations held_out/*.json --output runs/base
   python -m infer.report --compare runs/*/report.json --output runs/compare
-A verdict needs at least three successes and one failure that were not trained on. It is "adopt", "need more demos" or
-"do not use"; the rules and their limits are the table at the top of infer/report/verdict.py.
+The verdict is "adopt", "need more demos" or "do not use". It needs at least three successes and one failure that were
+not trained on. The rules and their limits are the table at the top of infer/report/verdict.py.
 """
 
 
@@ -36,27 +37,29 @@ def make_parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model_path", help="adapter folder with --use_lora, else a base model")
     source.add_argument(
-        "--compare", nargs="+", metavar="REPORT", help="report.json files to compare, in place of making a report"
+        "--compare", nargs="+", metavar="REPORT", help="compare these report.json files instead of making a report"
     )
     parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
-    parser.add_argument("--annotations", nargs="+", help="annotated held-out episodes (JSON); a report needs them")
+    parser.add_argument("--annotations", nargs="+", help="the held-out set: annotated episodes (JSON)")
     parser.add_argument(
         "--output", required=True, help="folder for report.html, .md, .json and predictions/, or compare.*"
     )
     parser.add_argument(
         "--train_annotations", nargs="+", default=[],
-        help="annotations the adapter was trained on (default: where its recipe says), for calibration and threshold",
+        help="annotations that the adapter was trained on (default: those in its recipe), for the second threshold",
     )  # fmt: skip
-    parser.add_argument("--base_model", help="base to use in place of the one that the adapter names")
+    parser.add_argument("--base_model", help="base to use instead of the one that the adapter names")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
     parser.add_argument(
         "--readout", choices=("text", "expected"), default="text",
-        help="text: the number that the answer says; expected: the mean over all that the model might have said",
+        help="text: the number in the answer; expected: the probability-weighted mean over all numbers",
     )  # fmt: skip
-    parser.add_argument("--max_sampled_frames", type=int, default=DEFAULT_MAX_SAMPLED_FRAMES, help="frames per episode")
+    parser.add_argument(
+        "--max_sampled_frames", type=int, default=DEFAULT_MAX_SAMPLED_FRAMES, help="most frames sampled per episode"
+    )
     parser.add_argument(
         "--shortcut_windows", type=int, default=8,
-        help="windows per episode and shortcut test, evenly spaced; 0 leaves the tests out (then never adopt)",
+        help="windows per episode and shortcut test; 0 runs no tests (the verdict is then never adopt)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the shuffled windows")
     parser.add_argument("--batch_size", type=int, default=32, help="windows decoded together")
@@ -71,8 +74,8 @@ def main(arguments: argparse.Namespace) -> None:
         compare_reports(arguments.compare, arguments.output)
         return
     if not arguments.annotations:
-        raise ValueError("a report needs --annotations: annotated episodes that the adapter was not trained on")
-    read_demonstrations(arguments.annotations)  # a bad file is told before torch is imported
+        raise ValueError("--annotations is missing; name annotated episodes that the adapter was not trained on")
+    read_demonstrations(arguments.annotations)  # report a bad file before torch is imported
     print(f"loading PyTorch, then {arguments.model_path}", flush=True)
 
     from infer.report.evaluate import EvaluationSpec
@@ -83,8 +86,8 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.seed,
     )  # fmt: skip
     report = make_report(
-        arguments.model_path, arguments.use_lora, arguments.annotations, arguments.output, spec,
-        arguments.train_annotations, arguments.base_model, arguments.torch_dtype,
+        ModelSource(arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype),
+        arguments.annotations, arguments.output, spec, arguments.train_annotations,
         ["python", "-m", "infer.report", *sys.argv[1:]],
     )  # fmt: skip
     print(format_table(report.document))

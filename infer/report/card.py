@@ -24,52 +24,47 @@ if TYPE_CHECKING:
 
 
 def make_report(
-    model_path: str,
-    use_lora: bool,
+    source: ModelSource,
     annotations: Sequence[str | Path],
     output: str | Path,
     spec: EvaluationSpec,
     train_annotations: Sequence[str | Path] = (),
-    base_model: str | None = None,
-    torch_dtype: str = "auto",
     command: Sequence[str] = (),
 ) -> Report:
     """Evaluate a model on annotated episodes, write the report into a folder and return it.
 
     Args:
-        model_path: The adapter folder; without `use_lora` a base.
-        use_lora: Whether `model_path` is an adapter.
-        annotations: Annotated episodes that were not trained on.
+        source: The adapter, or a base.
+        annotations: The held-out set.
         output: Folder for `report.html`, `report.md`, `report.json` and `predictions/`.
-        spec: How much is read, and how.
-        train_annotations: Where the training demonstrations are now; by default where the adapter's recipe says.
-        base_model, torch_dtype: See `ProgressModel.load`.
+        spec: The settings of the evaluation.
+        train_annotations: Annotations of the training demonstrations; by default those in the adapter's recipe.
         command: The words of the command line, for the provenance.
     """
     started = time.monotonic()
     from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
 
     demonstrations = read_demonstrations(annotations)
-    train = read_train_summary(model_path) if use_lora else {}
-    sources = train.get("data", [])
-    trained_on = seen_in_training(demonstrations, sources)
+    train = read_train_summary(source.model_path) if source.use_lora else {}
+    trained = train.get("data", [])
+    trained_on = seen_in_training(demonstrations, trained)
     training: list[Demonstration] = []
-    notices = _notices(sources)
-    if use_lora:
-        training, missing = find_training_demonstrations(model_path, sources, train_annotations)
+    notices = _notices(trained)
+    if source.use_lora:
+        training, missing = find_training_demonstrations(source.model_path, trained, train_annotations)
         notices += [missing] if missing else []
 
     from infer.model.model import ProgressModel
-    from infer.report.evaluate import evaluate, read_training_demonstrations
+    from infer.report.evaluate import evaluate, predict_training_demonstrations
     from infer.report.provenance import collect_provenance, measured_cost
     from infer.report.summary import summarise
 
-    model = ProgressModel.load(ModelSource(model_path, use_lora, base_model, torch_dtype))
+    model = ProgressModel.load(source)
     results = list(evaluate(model, demonstrations, spec, trained_on))
-    reading = read_training_demonstrations(model, training, spec) if training else None
-    provenance = collect_provenance(model, model_path, results, spec, train, command)
+    predictions = predict_training_demonstrations(model, training, spec) if training else None
+    provenance = collect_provenance(model, source.model_path, results, spec, train, command)
     seconds = train.get("seconds", 0.0) + time.monotonic() - started
-    report = summarise(results, reading, notices, train, provenance, measured_cost(model, results), seconds)
+    report = summarise(results, predictions, notices, train, provenance, measured_cost(model, results), seconds)
     write_report(report, output)
     return report
 
@@ -78,8 +73,8 @@ def _notices(sources: Sequence[dict]) -> list[str]:
     notices = []
     if any(source.get("labels") == "visual" for source in sources):
         notices.append(
-            "The adapter was trained on data.labels: visual, and is judged here against linear labels (or measured "
-            "ones): inside a stage the two differ, and that difference is part of mae. Order metrics are less touched."
+            "The adapter was trained with data.labels: visual, but this report compares with linear or measured "
+            "labels. The two differ inside a stage, which is part of mae and hardly changes the order metrics."
         )
     return notices
 

@@ -1,4 +1,4 @@
-"""Episodes read for the report: forward and reversed, by base and adapter, beside two rivals that look at nothing.
+"""Evaluation: episodes predicted forward and reversed by base and adapter, beside two baselines that use no picture.
 
 Knows annotated episodes, predictions and metrics; does not know verdicts, pages or files of a report.
 """
@@ -21,23 +21,23 @@ from infer.model.encoded_video import EncodedVideo
 from infer.model.model import BASE, ProgressModel
 from infer.playback import advance, predict_video
 from infer.records import Prediction
-from infer.report.shortcuts import ShortcutReading, count_shortcut_windows, evenly_spaced, read_shortcuts
+from infer.report.shortcuts import ShortcutAnswers, ShortcutPlan, count_shortcut_windows, evenly_spaced, run_shortcuts
 from infer.request import FrameChoice, choose_window
 
-RIVALS = ("clock", "constant")
-CONSTANT = 50.0  # percent: the rival that always says the same
-EXPECTED_WINDOWS = 32  # windows per episode whose expected value is read, for the reliability plot
+BASELINES = {"clock": "time baseline", "constant": "constant baseline"}  # name in `report.json`: name for people
+CONSTANT = 50.0  # percent: the value of the constant baseline
+EXPECTED_WINDOWS = 32  # windows per episode with an expected value, for the reliability plot
 
 
 @dataclass(frozen=True)
 class EvaluationSpec:
-    """How much is read, and how.
+    """The settings of an evaluation.
 
     Args:
-        max_sampled_frames: Frames judged per episode; None for all.
+        max_sampled_frames: Most frames sampled per episode; None for all.
         batch_size: Windows decoded together.
-        readout: Where the judged percentages come from; see `infer.decoding.settings.Decoding`.
-        shortcut_windows: Windows per episode and shortcut test; 0 leaves these tests out.
+        readout: Source of the percentages; see `infer.decoding.settings.Decoding`.
+        shortcut_windows: Windows per episode and shortcut test; 0 runs no tests.
         seed: Seed of the shuffled windows.
     """
 
@@ -49,25 +49,25 @@ class EvaluationSpec:
 
     def __post_init__(self) -> None:
         if self.shortcut_windows < 0:
-            raise ValueError(f"shortcut_windows is {self.shortcut_windows}; use 0 (no such tests) or more")
+            raise ValueError(f"shortcut_windows is {self.shortcut_windows}; use 0 (no tests) or more")
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One episode, read forward and reversed by every reader.
+    """The predictions and figures of one episode, forward and reversed, of every predictor.
 
     Args:
         demonstration: The annotated episode.
-        frames: Source frames that were judged, rising.
-        labels: Percent at those frames, float64; nan in excluded stages.
-        predictions: Per model ("base", "adapter") the forward predictions.
-        values: Per reader (models and `RIVALS`) the forward percentages, nan where an answer had none.
-        backward: The same while the video is played backwards, in that order of playback.
-        metrics: Per reader the metric block (`infer.metrics.block.card_block`).
-        expected: Frame numbers and, by the judged model, their expected percentages (`readout` "expected").
-        shortcuts: What the judged model says to windows that were tampered with; None where that was not asked.
-        held_out: Whether the adapter never saw this recording.
-        seconds: Per model the wall clock of both playbacks.
+        frames: The sampled frames, rising.
+        labels: Percent at these frames, float64; nan in excluded stages.
+        predictions: Per model ("base", "adapter") the forward predictions; the last model is the evaluated one.
+        values: Per predictor (models and `BASELINES`) the forward percentages, nan where an answer has none.
+        backward: The same of the reversed playback, in that order.
+        metrics: Per predictor the metric block (`infer.metrics.block.card_block`).
+        expected: Frame numbers and the expected percentages of the evaluated model (`readout` "expected").
+        shortcuts: Answers of the evaluated model to changed windows; None where the tests were not run.
+        held_out: Whether the adapter was not trained on this recording.
+        seconds: Per model the wall time of both playbacks.
     """
 
     demonstration: Demonstration
@@ -78,13 +78,13 @@ class EpisodeResult:
     backward: dict[str, np.ndarray]
     metrics: dict[str, Block]
     expected: tuple[list[int], np.ndarray]
-    shortcuts: ShortcutReading | None
+    shortcuts: ShortcutAnswers | None
     held_out: bool
     seconds: dict[str, float]
 
 
-def model_readers(model: ProgressModel) -> tuple[str, ...]:
-    """Return the names of the models to compare; the last one is judged."""
+def model_names(model: ProgressModel) -> tuple[str, ...]:
+    """Return the names of the models to compare; the last one is evaluated."""
     return ("base", "adapter") if model.has_adapter else ("base",)
 
 
@@ -94,28 +94,30 @@ def evaluate(
     spec: EvaluationSpec,
     trained_on: Sequence[str] = (),
 ) -> Iterator[EpisodeResult]:
-    """Yield an `EpisodeResult` per demonstration, successes first; all passes over a video share its features.
+    """Yield an `EpisodeResult` per demonstration, successes first; each frame is encoded once for all predictions.
 
     Args:
         model: A base, or a base with an adapter.
         demonstrations: Annotated episodes.
-        spec: How much is read.
-        trained_on: Paths of those episodes' annotations that the adapter has seen.
+        spec: The settings.
+        trained_on: Paths of the annotations whose recordings the adapter was trained on.
     """
     demonstrations = sorted(demonstrations, key=lambda demonstration: not demonstration.annotation.success)
     readers = [VideoReader(demonstration.video) for demonstration in demonstrations]
     choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
     chosen = [choice.frames(len(reader)) for reader in readers]
-    total = sum(map(len, chosen)) * 2 * len(model_readers(model))
+    total = sum(map(len, chosen)) * 2 * len(model_names(model))
     total += sum(count_shortcut_windows(len(frames), spec.shortcut_windows) for frames in chosen)
     if spec.readout == "text":
         total += sum(min(len(frames), EXPECTED_WINDOWS) for frames in chosen)
-    with tqdm(total=total, desc="reading the episodes", unit="window") as bar:
+    with tqdm(total=total, desc="evaluating the episodes", unit="window") as bar:
         for demonstration, reader, frames in zip(demonstrations, readers, chosen, strict=True):
-            yield _evaluate_one(model, demonstration, reader, frames, spec, demonstration.path not in trained_on, bar)
+            yield _evaluate_episode(
+                model, demonstration, reader, frames, spec, demonstration.path not in trained_on, bar
+            )
 
 
-def _evaluate_one(
+def _evaluate_episode(
     model: ProgressModel,
     demonstration: Demonstration,
     reader: VideoReader,
@@ -129,7 +131,7 @@ def _evaluate_one(
     labels = label_curve(demonstration.annotation)[frames]
     decoding = Decoding(readout=spec.readout, batch_size=spec.batch_size)
     predictions, values, backward, blocks, seconds = {}, {}, {}, {}, {}
-    for name in model_readers(model):
+    for name in model_names(model):
         started = time.perf_counter()
         adapter = None if name == "adapter" else BASE
         passes = {
@@ -141,79 +143,71 @@ def _evaluate_one(
         values[name], backward[name] = percentages(passes[False]), percentages(passes[True])
         blocks[name] = card_block(
             demonstration.annotation, frames, labels, values[name], backward[name],
-            [one.parsed_progress is not None for one in (*passes[False], *passes[True])],
-            [one.model_output for one in passes[False]],
+            [prediction.parsed_progress is not None for prediction in (*passes[False], *passes[True])],
+            [prediction.model_output for prediction in passes[False]],
         )  # fmt: skip
-    judged = model_readers(model)[-1]
-    for name, rival in rival_values(len(frames)).items():
-        values[name] = backward[name] = rival  # a clock rises whichever way the video runs
-        blocks[name] = card_block(demonstration.annotation, frames, labels, rival, rival)
-    expected = (frames, values[judged])
+    for name, baseline in baseline_values(len(frames)).items():
+        values[name] = backward[name] = baseline  # time rises in both directions of playback
+        blocks[name] = card_block(demonstration.annotation, frames, labels, baseline, baseline)
+    evaluated = model_names(model)[-1]
+    adapter = None if evaluated == "adapter" else BASE
+    expected = (frames, values[evaluated])
     if spec.readout == "text":
         few = evenly_spaced(frames, EXPECTED_WINDOWS)
-        adapter = None if judged == "adapter" else BASE
-        answers = predict_video(
+        predictions_of_few = predict_video(
             model, video, task, window, few, adapter=adapter, decoding=replace(decoding, readout="expected")
         )
-        expected = (few, percentages(list(advance(bar, answers))))
+        expected = (few, percentages(list(advance(bar, predictions_of_few))))
     shortcuts = None
     if spec.shortcut_windows:
-        asked = evenly_spaced(frames, spec.shortcut_windows)
-        plain = dict(zip(frames, values[judged], strict=True))
-        shortcuts = read_shortcuts(
-            model, video, task, window, asked, np.array([plain[t] for t in asked]), judged == "adapter",
-            spec.batch_size, spec.seed, bar,
-        )  # fmt: skip
+        tested = evenly_spaced(frames, spec.shortcut_windows)
+        plain = dict(zip(frames, values[evaluated], strict=True))
+        plan = ShortcutPlan(task, window, tuple(tested), spec.batch_size, spec.seed)
+        shortcuts = run_shortcuts(model, video, plan, np.array([plain[t] for t in tested]), adapter, bar)
     return EpisodeResult(
         demonstration, frames, labels, predictions, values, backward, blocks, expected, shortcuts, held_out, seconds
     )
 
 
-def rival_values(count: int) -> dict[str, np.ndarray]:
-    """Return what the rivals say over one playback: a straight line from 0 to 100 in time, and `CONSTANT`; percent."""
+def baseline_values(count: int) -> dict[str, np.ndarray]:
+    """Return the values of the baselines over one playback, percent: a straight line from 0 to 100, and `CONSTANT`."""
     return {"clock": np.linspace(0.0, 100.0, count), "constant": np.full(count, CONSTANT)}
 
 
 def percentages(predictions: Sequence[Prediction]) -> np.ndarray:
-    """Return the predicted percentages, float64; nan where an answer had none."""
-    return np.array([np.nan if one.progress is None else one.progress for one in predictions], dtype=np.float64)
+    """Return the predicted percentages, float64; nan where an answer has none."""
+    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class TrainingReading:
-    """The training demonstrations as the judged model reads them: what thresholds and calibration are fitted on.
+class TrainingPredictions:
+    """Predictions of the evaluated model on the training demonstrations: they give the second success threshold.
 
     Args:
-        labels: Percent, float64, shape (frames,); frames of all demonstrations joined, those without a label left out.
-        values: Percentages that the texts say; nan for none.
-        expected: Expected percentages (`readout` "expected"); nan for none.
+        labels: Percent, float64, shape (frames,); frames of all demonstrations, without those that have no label.
+        values: Percentages in the texts of the answers; nan for none.
     """
 
     labels: np.ndarray
     values: np.ndarray
-    expected: np.ndarray
 
 
-def read_training_demonstrations(
+def predict_training_demonstrations(
     model: ProgressModel, demonstrations: Sequence[Demonstration], spec: EvaluationSpec
-) -> TrainingReading:
-    """Read every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
-    labels, values, expected = [], [], []
-    decoding = Decoding(readout="expected", batch_size=spec.batch_size)
-    plans = []
+) -> TrainingPredictions:
+    """Predict every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
+    window, decoding = choose_window(model.progress_config), Decoding(batch_size=spec.batch_size)
+    choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
+    labels, values, plans = [], [], []
     for demonstration in demonstrations:
-        reader = VideoReader(demonstration.video)
-        curve = label_curve(demonstration.annotation)
-        frames = FrameChoice(max_sampled_frames=spec.max_sampled_frames).frames(len(reader))
-        plans.append((demonstration, reader, curve, [frame for frame in frames if np.isfinite(curve[frame])]))
-    with tqdm(
-        total=sum(len(plan[3]) for plan in plans), desc="reading the training demonstration", unit="window"
-    ) as bar:
-        for demonstration, reader, curve, frames in plans:
-            task, window = demonstration.annotation.task, choose_window(model.progress_config)
-            predictions = predict_video(model, EncodedVideo(model, reader), task, window, frames, decoding=decoding)
-            answers = list(advance(bar, predictions))
-            labels.append(curve[frames])
-            values += [np.nan if one.parsed_progress is None else one.parsed_progress for one in answers]
-            expected.append(percentages(answers))
-    return TrainingReading(np.concatenate(labels), np.array(values, dtype=np.float64), np.concatenate(expected))
+        reader, curve = VideoReader(demonstration.video), label_curve(demonstration.annotation)
+        frames = [frame for frame in choice.frames(len(reader)) if np.isfinite(curve[frame])]
+        plans.append((demonstration.annotation.task, reader, frames))
+        labels.append(curve[frames])
+    total = sum(len(frames) for _, _, frames in plans)
+    with tqdm(total=total, desc="predicting the training demonstrations", unit="window") as bar:
+        for task, reader, frames in plans:
+            video = EncodedVideo(model, reader)
+            for prediction in advance(bar, predict_video(model, video, task, window, frames, decoding=decoding)):
+                values.append(np.nan if prediction.parsed_progress is None else prediction.parsed_progress)
+    return TrainingPredictions(np.concatenate(labels), np.array(values, dtype=np.float64))

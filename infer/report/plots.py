@@ -55,9 +55,11 @@ def draw_episode(
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=PLOT_SIZE)
         styles: dict[str, dict[str, Any]] = {
-            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))}, "time baseline": {"linewidth": 1.4, "linestyle": ":"},
-            "base": {"linewidth": 1.2}, "adapter": {"linewidth": 2.0},
-        }  # fmt: skip
+            "label": {"linewidth": 2.4, "linestyle": (0, (5, 2))},
+            "time baseline": {"linewidth": 1.4, "linestyle": ":"},
+            "base": {"linewidth": 1.2},
+            "adapter": {"linewidth": 2.0},
+        }
         for curve, values in curves.items():
             axis.plot(seconds, values, color=_COLOURS[curve], label=curve, **styles[curve])
         for marker in markers:

@@ -1,4 +1,4 @@
-"""Provenance: what a report was made with, so that its figures can be made again or doubted.
+"""Provenance: what a report was made with, so that its figures can be reproduced.
 
 Knows versions, the checkout, the command and the adapter's own records; does not know metrics.
 """
@@ -37,10 +37,10 @@ def collect_provenance(
     """Return the report's provenance as JSON.
 
     Args:
-        model: The model that was judged.
-        model_path: As it was named.
+        model: The evaluated model.
+        model_path: The path given by the caller.
         results: The episodes.
-        spec: How they were read.
+        spec: The settings of the evaluation.
         train: `train_summary.json` of the adapter; empty for a base.
         command: The words of the command line.
     """
@@ -92,7 +92,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def measured_cost(model: ProgressModel, results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Return what reading took: milliseconds per window and model (both playbacks, encoding in the first), memory."""
+    """Return the cost: milliseconds per window and model (both playbacks; encoding counts for the first), memory."""
     windows = 2 * sum(len(result.frames) for result in results)
     return {
         "ms_per_window": {

@@ -1,7 +1,7 @@
-"""Shortcut tests: what a model says to windows that were tampered with. They need no labels.
+"""Shortcut tests: how the value changes when the window is changed. They need no labels.
 
-A progress reward must read the scene. A model may have learnt the clock, the motion or the habits of one video instead,
-and still look good on a forward playback. Each test changes one thing and says what a reader of the scene does then.
+A progress reward must follow the scene. A model may follow time, motion or the habits of one video instead and still
+score well on a forward playback. Each test changes one thing and states how a model that follows the scene reacts.
 Knows windows, features and answers; does not know metrics against labels or verdicts.
 """
 
@@ -21,12 +21,12 @@ from infer.decoding.settings import Decoding, Readout
 from infer.decoding.window_answer import WindowAnswer
 from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
-from infer.model.model import BASE, ProgressModel
+from infer.model.model import ProgressModel
 from infer.model.window_inputs import FrameFeatures
 
-MOST_CHANGE = 15.0  # points that the value may move where the scene stayed the same
-MOST_WHERE_NOTHING = 20.0  # percent that may be claimed where nothing of the task is to be seen
-LEAST_UNSURE = 15.0  # points of spread (one standard deviation) that count as "the model does not know"
+MOST_CHANGE = 15.0  # points that the value may change where the scene is the same
+MOST_WHERE_NOTHING = 20.0  # percent that a model may predict where nothing of the task is visible
+LEAST_UNSURE = 15.0  # points of standard deviation that count as unsure
 FALLS = -0.5  # rank correlation of value and playback time, at most this in a reversed success
 OTHER_TASK = "Fold the towel in half and lay it on the shelf"
 SHADES = (0, 128, 255)  # grey levels of blank images
@@ -37,10 +37,10 @@ class Shortcut:
     """One test.
 
     Args:
-        name: Key of the report.
-        title: What was changed.
+        name: Key in the report.
+        title: The change.
         good: What a good model does.
-        rule: When it passes, with its unit.
+        rule: The condition to pass, with its unit.
         most: The largest measured value that passes.
     """
 
@@ -51,41 +51,74 @@ class Shortcut:
     most: float
 
 
-_CHANGE = f"the value moves by at most {MOST_CHANGE:g} points on average"
+_CHANGE = f"the value changes by at most {MOST_CHANGE:g} points on average"
 SHORTCUTS = (
     Shortcut(
-        "reversed", "reversed playback of a success", "falls", f"rank correlation with time {FALLS:g} or below", FALLS
+        name="reversed",
+        title="reversed playback of a success",
+        good="falls",
+        rule=f"the rank correlation with time is {FALLS:g} or below",
+        most=FALLS,
     ),
-    Shortcut("frozen", "the robot stands still: one picture fills the window", "stays flat", _CHANGE, MOST_CHANGE),
-    Shortcut("half_speed", "half speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
-    Shortcut("double_speed", "double speed, same current picture", "says the same", _CHANGE, MOST_CHANGE),
+    Shortcut("frozen", "the robot stands still: one frame fills the window", "stays flat", _CHANGE, MOST_CHANGE),
+    Shortcut("half_speed", "half speed, same current frame", "gives the same value", _CHANGE, MOST_CHANGE),
+    Shortcut("double_speed", "double speed, same current frame", "gives the same value", _CHANGE, MOST_CHANGE),
     Shortcut(
-        "shuffled", "earlier pictures in random order, current one last", "says about the same", _CHANGE, MOST_CHANGE
+        name="shuffled",
+        title="earlier frames in random order, current one last",
+        good="gives about the same value",
+        rule=_CHANGE,
+        most=MOST_CHANGE,
     ),
     Shortcut(
-        "blank", "blank images", "says little, or is unsure",
-        f"at most {MOST_WHERE_NOTHING:g} %, or a spread of {LEAST_UNSURE:g} points or more", MOST_WHERE_NOTHING,
+        name="blank",
+        title="blank images",
+        good="gives a low value, or is unsure",
+        rule=f"the value is at most {MOST_WHERE_NOTHING:g} %, or its standard deviation at least {LEAST_UNSURE:g} points",
+        most=MOST_WHERE_NOTHING,
     ),
     Shortcut(
-        "other_task", f'another task is asked for ("{OTHER_TASK}")', "stays low",
-        f"at most {MOST_WHERE_NOTHING:g} % on average", MOST_WHERE_NOTHING,
+        name="other_task",
+        title=f'the question names another task ("{OTHER_TASK}")',
+        good="gives a low value",
+        rule=f"the value is at most {MOST_WHERE_NOTHING:g} % on average",
+        most=MOST_WHERE_NOTHING,
     ),
-)  # fmt: skip
-SCENE_TESTS = ("frozen", "half_speed", "double_speed", "shuffled")  # the scene stayed, so must the value
+)
+SCENE_TESTS = ("frozen", "half_speed", "double_speed", "shuffled")  # the scene is the same, so the value must be
 
 
 @dataclass(frozen=True)
-class ShortcutReading:
-    """What one model says about one episode.
+class ShortcutPlan:
+    """The windows that are changed in one episode.
 
     Args:
-        frames: Source frames of the windows asked about.
-        plain: Percent of the untouched windows, float64, shape (frames,); nan where an answer had none.
-        changed: Per test of `SCENE_TESTS` and for "other_task" the same for changed windows; nan, too, where the change
-            leaves the window as it was (near the start of a video).
-        blank: Percent for blank windows, one per shade; nan where an answer had none.
+        task: The task text.
+        window: The window rule.
+        frames: Source frames whose windows are changed, rising.
+        batch_size: Windows decoded together.
+        seed: Seed of the shuffled windows.
+    """
+
+    task: str
+    window: WindowSpec
+    frames: tuple[int, ...]
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ShortcutAnswers:
+    """The values of one model on one episode.
+
+    Args:
+        frames: Source frames of the windows.
+        plain: Percent of the unchanged windows, float64, shape (frames,); nan where an answer has none.
+        changed: Per test of `SCENE_TESTS` and for "other_task" the same for the changed windows; nan also where the
+            change has no effect (near the start of a video).
+        blank: Percent for blank windows, one per shade; nan where an answer has none.
         blank_spread: Their standard deviation, points.
-        clock: Percent of a clock that runs on through each test, at the same windows.
+        time_baseline: Per test the percent of the time baseline at the same windows.
     """
 
     frames: list[int]
@@ -93,7 +126,7 @@ class ShortcutReading:
     changed: dict[str, np.ndarray]
     blank: np.ndarray
     blank_spread: np.ndarray
-    clock: dict[str, np.ndarray]
+    time_baseline: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -102,11 +135,11 @@ class ShortcutResult:
 
     Args:
         shortcut: The test.
-        measured: Mean over the episodes of each one's mean; None where nothing could be measured.
+        measured: Mean over the episodes of the mean of each; None where nothing could be measured.
         unit: "points", "%" or "" (a correlation).
         passed: Whether the rule holds; None where nothing could be measured.
-        windows: Answers that took part.
-        clock, constant: The same of the rivals.
+        windows: Number of answers.
+        time_baseline, constant_baseline: `measured` of the baselines.
         spread: Standard deviation of the value, points; of "blank" only.
     """
 
@@ -115,8 +148,8 @@ class ShortcutResult:
     unit: str
     passed: bool | None
     windows: int
-    clock: float | None
-    constant: float | None
+    time_baseline: float | None
+    constant_baseline: float | None
     spread: float | None = None
 
 
@@ -129,12 +162,12 @@ def evenly_spaced(frames: Sequence[int], count: int) -> list[int]:
 
 
 def count_shortcut_windows(frames: int, per_episode: int) -> int:
-    """Return the most windows that `read_shortcuts` asks about in an episode, for a progress bar."""
+    """Return the most windows that `run_shortcuts` decodes for an episode, for a progress bar."""
     return (len(SCENE_TESTS) + 1) * min(frames, per_episode) + (len(SHADES) if per_episode else 0)
 
 
 def changed_windows(window: WindowSpec, t: int, fps: float, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
-    """Return the window of frame `t` as each of `SCENE_TESTS` shows it, as source frames; all end at `t`."""
+    """Return the window of frame `t` as each of `SCENE_TESTS` changes it, as source frames; all end at `t`."""
     plain = window_indices(window, t, fps)
     return {
         "frozen": (t,) * len(plain),
@@ -144,88 +177,81 @@ def changed_windows(window: WindowSpec, t: int, fps: float, rng: np.random.Gener
     }
 
 
-def read_shortcuts(
+def run_shortcuts(
     model: ProgressModel,
     video: EncodedVideo,
-    task: str,
-    window: WindowSpec,
-    frames: list[int],
+    plan: ShortcutPlan,
     plain: np.ndarray,
-    use_adapter: bool,
-    batch_size: int,
-    seed: int,
+    adapter: str | None,
     bar: tqdm,
-) -> ShortcutReading:
-    """Ask about the changed windows of one episode.
+) -> ShortcutAnswers:
+    """Decode the changed windows of one episode.
 
     Args:
         model: The model.
-        video: The episode; features that are there already are used again.
-        task: Its task text.
-        window: The window rule.
-        frames: Source frames to ask about, rising.
-        plain: What the model says there to untouched windows, percent.
-        use_adapter: False asks the base.
-        batch_size: Windows decoded together.
-        seed: Seed of the shuffled windows.
-        bar: Advanced to this episode's share.
+        video: The episode; features that exist are reused.
+        plan: The windows.
+        plain: Percent that the model predicts for the unchanged windows, shape (frames,).
+        adapter: Name of the adapter; None for the active one, `infer.model.model.BASE` for the base.
+        bar: Progress bar, advanced by the windows of this episode.
     """
-    reader, limit = video.reader, BatchLimit(batch_size, "windows")
-    rng = np.random.default_rng(seed)
-    untouched = [window_indices(window, t, reader.fps) for t in frames]
-    tampered = [changed_windows(window, t, reader.fps, rng) for t in frames]
+    task, window, frames = plan.task, plan.window, list(plan.frames)
+    reader, limit = video.reader, BatchLimit(plan.batch_size, "windows")
+    rng = np.random.default_rng(plan.seed)
+    unchanged = [window_indices(window, t, reader.fps) for t in frames]
+    variants = [changed_windows(window, t, reader.fps, rng) for t in frames]
 
-    def ask(windows: list[list[FrameFeatures]], text: str, readout: Readout = "text") -> list[WindowAnswer]:
-        prompt, known = build_prompt(text), list(model.recent_answers(text))[:-5:-1]
+    def decode_all(windows: list[list[FrameFeatures]], text: str, readout: Readout = "text") -> list[WindowAnswer]:
+        prompt, drafts = build_prompt(text), list(model.recent_answers(text))[:-5:-1]
 
         def decode(part: Sequence[list[FrameFeatures]]) -> list[WindowAnswer]:
-            return decode_windows(model, part, [prompt] * len(part), Decoding(readout=readout), [known] * len(part))
+            return decode_windows(model, part, [prompt] * len(part), Decoding(readout=readout), [drafts] * len(part))
 
-        with model.adapter_switch(None if use_adapter else BASE):
+        with model.adapter_switch(adapter):
             answers = limit.run(decode, windows) if windows else []
         return answers
 
     changed = {}
     for name in SCENE_TESTS:
-        differs = [n for n in range(len(frames)) if tampered[n][name] != untouched[n]]
+        differs = [n for n in range(len(frames)) if variants[n][name] != unchanged[n]]
         values = np.full(len(frames), np.nan)
-        values[differs] = _values(ask(video.windows([tampered[n][name] for n in differs]), task))
+        values[differs] = _values(decode_all(video.windows([variants[n][name] for n in differs]), task))
         changed[name] = values
         bar.update(len(frames))
-    changed["other_task"] = _values(ask(video.windows(untouched), OTHER_TASK))
+    changed["other_task"] = _values(decode_all(video.windows(unchanged), OTHER_TASK))
     bar.update(len(frames))
     shape = next(reader.iter_frames([0]))[1].shape
     blanks = model.encode_frames(np.stack([np.full(shape, shade, dtype=np.uint8) for shade in SHADES]))
-    answers = ask([[blank] * len(untouched[-1]) for blank in blanks], task, "expected")
+    answers = decode_all([[blank] * len(unchanged[-1]) for blank in blanks], task, "expected")
     bar.update(len(SHADES))
     spread = np.array([np.nan if answer.std is None else answer.std for answer in answers])
-    clock = clock_through(window, np.array(frames, dtype=np.float64), reader.fps, len(reader))
-    return ShortcutReading(frames, plain, changed, _values(answers), spread, clock)
+    time_baseline = time_baseline_values(window, np.array(frames, dtype=np.float64), reader.fps, len(reader))
+    return ShortcutAnswers(frames, plain, changed, _values(answers), spread, time_baseline)
 
 
-def clock_through(window: WindowSpec, frames: np.ndarray, fps: float, num_frames: int) -> dict[str, np.ndarray]:
-    """Return what a clock says at each window of each test; percent of the video's own length, at most 100.
+def time_baseline_values(window: WindowSpec, frames: np.ndarray, fps: float, num_frames: int) -> dict[str, np.ndarray]:
+    """Return the time baseline at each window of each test; percent of the video's own length, at most 100.
 
-    It needs twice the time to the same picture at half speed, half of it at double speed, and one window more where the
-    robot stands still; a shuffle, a blank picture or another task does not touch it.
+    The time to the same frame doubles at half speed, halves at double speed, and is one window longer where the robot
+    stands still. A shuffle, a blank image or another task does not change it.
     """
     time = 100.0 * frames / max(1, num_frames - 1)
     held = 100.0 * (window.size - 1) * window.step(fps) / max(1, num_frames - 1)
-    said = {"plain": time, "frozen": time + held, "half_speed": 2 * time, "double_speed": time / 2}
-    return {name: np.minimum(values, 100.0) for name, values in said.items()} | {
+    by_test = {"plain": time, "frozen": time + held, "half_speed": 2 * time, "double_speed": time / 2}
+    return {name: np.minimum(values, 100.0) for name, values in by_test.items()} | {
         name: time for name in ("shuffled", "blank", "other_task")
     }
 
 
-def judge_shortcuts(
-    readings: Sequence[ShortcutReading], reversed_successes: Sequence[np.ndarray], constant: float
+def score_shortcuts(
+    answers: Sequence[ShortcutAnswers], reversed_successes: Sequence[np.ndarray], constant: float
 ) -> list[ShortcutResult]:
-    """Return every test's result.
+    """Return the result of every test.
 
     Args:
-        readings: One per episode.
+        answers: One per episode.
         reversed_successes: Per successful episode the percentages of its reversed playback, in that order.
-        constant: What the constant rival says, percent.
+        constant: Value of the constant baseline, percent.
     """
     results = []
     for shortcut in SHORTCUTS:
@@ -233,39 +259,41 @@ def judge_shortcuts(
         if name == "reversed":
             each = [falling(values) for values in reversed_successes]
             windows, unit = sum(int(np.isfinite(values).sum()) for values in reversed_successes), ""
-            clock, still = (1.0, 0.0) if reversed_successes else (None, None)
+            time, still = (1.0, 0.0) if reversed_successes else (None, None)
         elif name == "blank":
-            each = [_mean(reading.blank) for reading in readings]
-            windows, unit = sum(int(np.isfinite(reading.blank).sum()) for reading in readings), "%"
-            clock, still = _mean_of([_mean(reading.clock["blank"]) for reading in readings]), constant
-            spread = _mean_of([_mean(reading.blank_spread) for reading in readings])
+            each = [_mean(episode.blank) for episode in answers]
+            windows, unit = sum(int(np.isfinite(episode.blank).sum()) for episode in answers), "%"
+            time, still = _mean_of([_mean(episode.time_baseline["blank"]) for episode in answers]), constant
+            spread = _mean_of([_mean(episode.blank_spread) for episode in answers])
         elif name == "other_task":
-            each = [_mean(reading.changed[name]) for reading in readings]
-            windows, unit = sum(int(np.isfinite(reading.changed[name]).sum()) for reading in readings), "%"
-            clock, still = _mean_of([_mean(reading.clock[name]) for reading in readings]), constant
+            each = [_mean(episode.changed[name]) for episode in answers]
+            windows, unit = sum(int(np.isfinite(episode.changed[name]).sum()) for episode in answers), "%"
+            time, still = _mean_of([_mean(episode.time_baseline[name]) for episode in answers]), constant
         else:
-            moves = [np.abs(reading.changed[name] - reading.plain) for reading in readings]
+            moves = [np.abs(episode.changed[name] - episode.plain) for episode in answers]
             each, unit = [_mean(move) for move in moves], "points"
             windows = sum(int(np.isfinite(move).sum()) for move in moves)
-            clock = _mean_of([_mean(np.abs(reading.clock[name] - reading.clock["plain"])) for reading in readings])
+            time = _mean_of(
+                [_mean(np.abs(episode.time_baseline[name] - episode.time_baseline["plain"])) for episode in answers]
+            )
             still = 0.0
         measured = _mean_of(each)
         passed = None if measured is None else measured <= shortcut.most or (spread or 0.0) >= LEAST_UNSURE
-        results.append(ShortcutResult(shortcut, measured, unit, passed, windows, clock, still, spread))
+        results.append(ShortcutResult(shortcut, measured, unit, passed, windows, time, still, spread))
     return results
 
 
 def falling(values: np.ndarray) -> float | None:
     """Return Spearman's rank correlation of value and playback time, -1 (falls all the way) to 1.
 
-    0 where all values are the same: they do not fall. None with fewer than two values.
+    0 where all values are equal, since they do not fall. None with fewer than two values.
     """
-    there = np.isfinite(values)
-    if there.sum() < 2:
+    defined = np.isfinite(values)
+    if defined.sum() < 2:
         return None
-    if np.ptp(values[there]) == 0:
+    if np.ptp(values[defined]) == 0:
         return 0.0
-    return float(spearmanr(np.flatnonzero(there), values[there]).statistic)
+    return float(spearmanr(np.flatnonzero(defined), values[defined]).statistic)
 
 
 def _values(answers: Sequence[WindowAnswer]) -> np.ndarray:
@@ -273,8 +301,8 @@ def _values(answers: Sequence[WindowAnswer]) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float | None:
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else None
+    defined = values[np.isfinite(values)]
+    return float(defined.mean()) if len(defined) else None
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:

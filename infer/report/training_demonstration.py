@@ -1,4 +1,4 @@
-"""What an adapter was trained on: found again from its folder, and told from episodes that were held out.
+"""What an adapter was trained on: the demonstrations behind its folder, and which episodes are not held out.
 
 Knows the files of an adapter folder, annotations and fingerprints; does not know models or metrics.
 """
@@ -15,7 +15,7 @@ from infer.model.adapter_folder import read_recipe_document
 
 
 def seen_in_training(demonstrations: Sequence[Demonstration], sources: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the annotation paths of those episodes whose recording was trained on, whatever its name is now.
+    """Return the annotation paths of those episodes whose recording was trained on, under any name.
 
     Args:
         demonstrations: Annotated episodes.
@@ -31,38 +31,38 @@ def find_training_demonstrations(
     """Return the annotated episodes that an adapter was trained on, and why some or all are missing.
 
     Args:
-        adapter: The adapter folder; its recipe tells where the annotations were.
+        adapter: The adapter folder; its recipe holds the paths of the annotations.
         sources: `data` of `train_summary.json`.
         named: Annotations to use instead, checked against the fingerprints.
 
     Raises:
-        ValueError: A named annotation cannot be read, or is of a recording that was not trained on.
+        ValueError: A named annotation cannot be read, or its recording was not trained on.
     """
     if named:
         demonstrations = read_demonstrations(named)
-        known = seen_in_training(demonstrations, sources)
-        stranger = next((d for d in demonstrations if sources and d.path not in known), None)
-        if stranger is not None:
+        seen = seen_in_training(demonstrations, sources)
+        other = next((d for d in demonstrations if sources and d.path not in seen), None)
+        if other is not None:
             raise ValueError(
-                f"{stranger.path} (--train_annotations) is of a recording that {adapter} was not trained on "
-                f"({', '.join(source['video'] for source in sources)}); name the annotation of that one"
+                f"{other.path} (--train_annotations): {adapter} was not trained on its recording, but on "
+                f"{', '.join(source['video'] for source in sources)}; name the annotation of that recording"
             )
         return demonstrations, None
-    found: list[Demonstration] = []
+    demonstrations = []
     tried = _recorded_annotations(adapter)
     for path in tried:
         try:
             demonstration = read_demonstration(path)
         except ValueError:
-            continue  # moved, edited or deleted since; said below
+            continue  # moved, edited or deleted since; the notice below names it
         if seen_in_training([demonstration], sources):
-            found.append(demonstration)
-    if found and len(found) >= len(sources):
-        return found, None
+            demonstrations.append(demonstration)
+    if demonstrations and len(demonstrations) >= len(sources):
+        return demonstrations, None
     missing = ", ".join(source["annotation"] for source in sources) or "unknown"
     places = ", ".join(map(str, tried)) or "the adapter folder records no path"
-    return found, (
-        f"{len(found)} of {len(sources)} training demonstrations ({missing}) were found again (looked at: {places}); "
+    return demonstrations, (
+        f"{len(demonstrations)} of {len(sources)} training demonstrations ({missing}) were found (tried: {places}); "
         "name them with --train_annotations"
     )
 

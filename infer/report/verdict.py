@@ -176,7 +176,7 @@ def _applicable_rules(evidence: Evidence) -> dict[str, tuple[str, str]]:
         rules["order"] = (
             "The values are the same everywhere (or missing): they say nothing about the task."
             if order is None
-            else f"The values do not follow the task: cycle_voc {order:.2f} on held-out successes. A model that follows "
+            else f"The values do not follow the task: cycle_voc {order:.2f} on held-out successes; one that follows "
             "the scene scores near 1, the time baseline near 0.",
             "Check the annotation (python -m dataset ... --check, --preview), then train again or use a larger base.",
         )

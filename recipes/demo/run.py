@@ -66,12 +66,17 @@ def main(arguments: argparse.Namespace) -> None:
         f"python -m infer.report --model_path {adapter} --use_lora --annotations {demo}/held_out/*.json"
         f" --output {output}",
     )
+    from infer.model.source import ModelSource
     from infer.report.card import make_report
     from infer.report.evaluate import EvaluationSpec
     from infer.report.page import format_table, format_verdict
 
     report = make_report(
-        str(adapter), True, held_out, output, EvaluationSpec(), command=["python", "recipes/demo/run.py", *sys.argv[1:]]
+        ModelSource(str(adapter), use_lora=True),
+        held_out,
+        output,
+        EvaluationSpec(),
+        command=["python", "recipes/demo/run.py", *sys.argv[1:]],
     )
 
     shown = next((r for r in report.results if r.demonstration.annotation.success), report.results[0]).demonstration

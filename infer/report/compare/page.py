@@ -13,11 +13,11 @@ from jinja2 import Environment, PackageLoader
 from infer.metrics.progress import mean_of_defined
 from infer.report.compare.comparison import COMPARED, DEMONSTRATIONS, READOUT, SEED, WINDOW, Comparison, Row, Run
 from infer.report.compare.table import explain, table
-from infer.report.plots import ADAPTER, BASE, CLOCK, INK, SOFT, STYLE, themed_svg
+from infer.report.plots import ADAPTER, BASE, INK, SOFT, STYLE, TIME, themed_svg
 
 DRAWN = {"cycle_voc": "cycle_voc", "mae": "mean error (points)"}  # of the successes
 PANELS = 4
-_COLOURS = (ADAPTER, BASE, INK, CLOCK)
+_COLOURS = (ADAPTER, BASE, INK, TIME)
 
 
 def render_comparison(comparison: Comparison) -> str:

@@ -77,7 +77,7 @@ def test_what_cannot_be_shown_is_told(source, tmp_path):
         with pytest.raises(ValueError, match=message):
             render_overlay(*arguments)
     longer = make_annotation(write_video(tmp_path / "w.mp4", 30), 8, 16)
-    with pytest.raises(ValueError, match="the annotation is of a video with 30"):
+    with pytest.raises(ValueError, match="the annotation belongs to a video with 30"):
         render_overlay(rows, source, tmp_path / "o.mp4", annotation=longer)
     assert not list(tmp_path.glob("*o.*"))
 

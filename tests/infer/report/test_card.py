@@ -6,6 +6,7 @@ from material import DEMO, NANO
 from report_material import good_results, make_report_of
 
 from infer.model.errors import ModelError
+from infer.model.source import ModelSource
 from infer.report.__main__ import main, make_parser
 from infer.report.card import make_report, write_report
 
@@ -30,14 +31,14 @@ def test_an_episode_that_was_trained_on_is_shown_and_counts_for_nothing(video, t
 
 
 @pytest.mark.parametrize(("labels", "count"), [("visual", 1), ("linear", 0)])
-def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, count):
-    told = []
+def test_visual_labels_are_a_notice(annotation_path, tmp_path, monkeypatch, labels, count):
+    notices_given = []
     (tmp_path / "train_summary.json").write_text(json.dumps({"data": [
         {"annotation": "a.json", "video": "a.mp4", "fingerprint": "v2:1:0", "task": "t", "labels": labels}
     ], "seconds": 1.0}))  # fmt: skip
 
-    def summarise(results, reading, notices, *rest):
-        told.extend(notices)
+    def summarise(results, predictions, notices, *rest):
+        notices_given.extend(notices)
         raise RuntimeError("reached")
 
     monkeypatch.setattr("infer.model.model.ProgressModel.load", lambda *words: None)
@@ -46,9 +47,9 @@ def test_visual_labels_are_told(annotation_path, tmp_path, monkeypatch, labels, 
     monkeypatch.setattr("infer.report.provenance.measured_cost", lambda *words: {})
     monkeypatch.setattr("infer.report.summary.summarise", summarise)
     with pytest.raises(RuntimeError, match="reached"):
-        make_report(str(tmp_path), True, [annotation_path], tmp_path / "out", None)
-    assert sum("data.labels: visual" in notice for notice in told) == count
-    assert any("0 of 1 training demonstrations (a.json)" in notice for notice in told)
+        make_report(ModelSource(str(tmp_path), True), [annotation_path], tmp_path / "out", None)
+    assert sum("data.labels: visual" in notice for notice in notices_given) == count
+    assert any("0 of 1 training demonstrations (a.json)" in notice for notice in notices_given)
 
 
 def test_an_adapter_flag_for_a_base_is_refused():
@@ -70,6 +71,6 @@ def test_a_base_alone_has_a_report(tmp_path, capsys):
     assert report["readers"] == ["base", "clock", "constant"] and report["judged"] == "base"
     assert report["verdict"]["outcome"] != "adopt" and report["train"] == {}
     assert report["provenance"]["adapter"] is None and report["cost"]["ms_per_window"].keys() == {"base"}
-    assert report["calibration"]["missing"] and report["success"]["best_on_training"] is None
+    assert report["success"]["best_on_training"] is None
     assert not list((tmp_path / "predictions").glob("*.adapter.jsonl"))
     assert "verdict: " in capsys.readouterr().out

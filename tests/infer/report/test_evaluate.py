@@ -8,7 +8,13 @@ from infer.metrics.block import COLUMNS
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
 from infer.predict import infer_progress_from_video
-from infer.report.evaluate import EvaluationSpec, evaluate, model_readers, read_training_demonstrations, rival_values
+from infer.report.evaluate import (
+    EvaluationSpec,
+    baseline_values,
+    evaluate,
+    model_names,
+    predict_training_demonstrations,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +29,7 @@ def test_readers_rivals_and_shortcuts_of_one_episode(adapted, annotation_path):
     demonstrations = read_demonstrations([annotation_path])
     spec = EvaluationSpec(max_sampled_frames=3, shortcut_windows=1)
     (result,) = evaluate(model, demonstrations, spec, trained_on=[str(annotation_path)])
-    assert list(result.predictions) == ["base", "adapter"] == list(model_readers(model)) == list(result.seconds)
+    assert list(result.predictions) == ["base", "adapter"] == list(model_names(model)) == list(result.seconds)
     assert list(result.values) == ["base", "adapter", "clock", "constant"] == list(result.metrics)
     assert result.frames == [0, 20, 39] and result.held_out is False
     for name, block in result.metrics.items():
@@ -36,9 +42,9 @@ def test_readers_rivals_and_shortcuts_of_one_episode(adapted, annotation_path):
     )
     assert [one.model_output for one in result.predictions["adapter"]] == [row["model_output"] for row in records]
 
-    training = read_training_demonstrations(model, demonstrations, spec)
+    training = predict_training_demonstrations(model, demonstrations, spec)
     assert np.array_equal(training.labels, result.labels)
-    assert np.array_equal(training.expected, result.expected[1], equal_nan=True)
+    assert np.array_equal(training.values, result.values["adapter" if model.has_adapter else "base"], equal_nan=True)
 
 
 @pytest.mark.slow
@@ -53,7 +59,7 @@ def test_a_base_alone_and_without_shortcuts(nano, annotation_path):
 
 
 def test_rivals_look_at_nothing():
-    rivals = rival_values(5)
+    rivals = baseline_values(5)
     assert rivals["clock"].tolist() == [0, 25, 50, 75, 100] and rivals["constant"].tolist() == [50] * 5
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from report_material import NAN, good_results, make_reading, make_report_of, make_result
+from report_material import NAN, good_results, make_answers, make_report_of, make_result
 
 from infer.report.page import format_table, format_verdict, render_html, render_markdown
 
@@ -89,7 +89,7 @@ def test_hostile_text_is_shown_literally(report):
 
 
 def test_table_shows_a_dash_for_the_undefined(video):
-    results = [make_result(video, {"base": [50.0] * 4, "adapter": [0, NAN, 70, 100]}, shortcuts=make_reading())]
+    results = [make_result(video, {"base": [50.0] * 4, "adapter": [0, NAN, 70, 100]}, shortcuts=make_answers())]
     lines = format_table(make_report_of(results).document).splitlines()
     assert lines[0].split() == [
         "held-out",
@@ -97,14 +97,14 @@ def test_table_shows_a_dash_for_the_undefined(video):
         "(1)",
         "base",
         "adapter",
-        *"time baseline constant baseline".split(),
+        *["time", "baseline", "constant", "baseline"],
     ]
     assert lines[1].split() == ["voc", "-", "1.00", "1.00", "-"]
     assert len({len(line) for line in lines}) == 1
 
 
 def test_the_terminal_names_verdict_and_remedy(video):
-    results = [make_result(video, {"base": [9.0] * 4, "adapter": [0, 40, 70, 100]}, shortcuts=make_reading())]
+    results = [make_result(video, {"base": [9.0] * 4, "adapter": [0, 40, 70, 100]}, shortcuts=make_answers())]
     lines = format_verdict(make_report_of(results, ("look here",)).document).splitlines()
     assert lines[0].startswith("verdict: need more demos. Held-out successes: 1. A verdict needs 3.")
     assert "Annotate more successful episodes (2)" in lines[1] and lines[-1] == "  note: look here"

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_material import COST, NAN, PROVENANCE, TRAIN, good_results, make_reading, make_report_of, make_result
+from report_material import COST, NAN, PROVENANCE, TRAIN, good_results, make_answers, make_report_of, make_result
 
 from infer.report.evaluate import TrainingPredictions
 from infer.report.summary import measure_calibration, summarise
@@ -12,8 +12,8 @@ from infer.report.summary import measure_calibration, summarise
 @pytest.fixture
 def results(video):
     return [
-        make_result(video, {"base": [50, 50, 50, 50], "adapter": [0, 40, 70, 100]}, shortcuts=make_reading()),
-        make_result(video, {"base": [9, 5, 5, 1], "adapter": [0, NAN, 30, 50]}, False, "f", shortcuts=make_reading()),
+        make_result(video, {"base": [50, 50, 50, 50], "adapter": [0, 40, 70, 100]}, shortcuts=make_answers()),
+        make_result(video, {"base": [9, 5, 5, 1], "adapter": [0, NAN, 30, 50]}, False, "f", shortcuts=make_answers()),
     ]
 
 

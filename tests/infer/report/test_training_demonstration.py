@@ -60,7 +60,7 @@ def test_named_ones_are_used_and_checked(source, annotation_path, other, tmp_pat
     folder = adapter(tmp_path, "data: {annotations: []}")
     (found,), missing = find_training_demonstrations(folder, [source], [annotation_path])
     assert found.path == str(annotation_path) and missing is None
-    with pytest.raises(ValueError, match=r"other.json .* not trained on \(demo.mp4\)"):
+    with pytest.raises(ValueError, match=r"other.json .* was not trained on its recording, but on demo\.mp4"):
         find_training_demonstrations(folder, [source], [other])
 
 

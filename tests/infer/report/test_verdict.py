@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_material import good_results, make_reading, make_result
+from report_material import good_results, make_answers, make_result
 
 from infer.report.shortcuts import score_shortcuts
 from infer.report.summary import score_all_shortcuts
@@ -12,7 +12,7 @@ FALLS = [[100.0, 50.0, 0.0]]
 
 
 def measured(**changes):
-    return score_shortcuts([make_reading(**changes)], [np.array(values) for values in FALLS], 50.0)
+    return score_shortcuts([make_answers(**changes)], [np.array(values) for values in FALLS], 50.0)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_good_evidence_is_adopted_in_one_sentence(good):
 
 
 def rising():
-    return score_shortcuts([make_reading()], [np.array([0.0, 50.0, 100.0])], 50.0)
+    return score_shortcuts([make_answers()], [np.array([0.0, 50.0, 100.0])], 50.0)
 
 
 def moving():
@@ -118,7 +118,7 @@ def test_an_episode_that_was_trained_on_is_no_evidence(video):
 
 def test_a_base_alone_is_judged_without_a_base_beside_it(video):
     results = [
-        make_result(video, {"base": [0, 40, 70, 100]}, episode=f"s{n}", shortcuts=make_reading()) for n in range(3)
+        make_result(video, {"base": [0, 40, 70, 100]}, episode=f"s{n}", shortcuts=make_answers()) for n in range(3)
     ]
     evidence = gather_evidence(results, score_all_shortcuts(results))
     assert evidence.model == "base" and evidence.base_order is None
@@ -129,7 +129,7 @@ def test_a_clock_is_rejected(video):
     rising_both_ways = [0.0, 33.0, 66.0, 100.0]
     results = [
         make_result(
-            video, {"base": [50.0] * 4, "adapter": rising_both_ways}, episode=f"s{n}", shortcuts=make_reading(),
+            video, {"base": [50.0] * 4, "adapter": rising_both_ways}, episode=f"s{n}", shortcuts=make_answers(),
             backward={"adapter": rising_both_ways},
         )
         for n in range(3)

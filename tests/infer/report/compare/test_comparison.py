@@ -165,7 +165,7 @@ def test_files_are_written_and_the_page_opens_offline(tmp_path, capsys):
 def test_names_are_the_shortest_that_tell_runs_apart():
     assert run_names(["runs/a/report.json", "runs/b/report.json"]) == ["a", "b"]
     assert run_names(["x/a/report.json", "y/a/report.json"]) == ["x/a", "y/a"]
-    with pytest.raises(ValueError, match="named twice"):
+    with pytest.raises(ValueError, match="a report is given twice"):
         run_names(["a/report.json", "a/report.json"])
 
 
