@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataset.formats.conversations import IMAGE_MARK
+from infer.decoding.answer_order import DRAFT_SOURCES
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
 from infer.model.batch_limit import BatchLimit
@@ -55,7 +56,7 @@ def batch_chat(
     def decode(batch: Sequence[tuple[list[Path], str]]) -> list[str]:
         features = _encode(loaded, batch)
         windows = [[features[path] for path in images] for images, _ in batch]
-        known_answers = [tuple(reversed(by_question.get(text, {})))[:4] for _, text in batch]
+        known_answers = [tuple(reversed(by_question.get(text, {})))[:DRAFT_SOURCES] for _, text in batch]
         decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
         for (_, text), answer in zip(batch, decoded, strict=True):
             if answer.tokens:

@@ -1,4 +1,4 @@
-"""Which videos a command line means: files, folders and globs. Imports no torch; does not open the files."""
+"""Find the videos that a command line names: files, folders and globs. Imports no torch; does not open the files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataset.video import VideoError
 
 def find_videos(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the video files that paths, folders and globs name, each once, folders in order of name."""
-    found: list[Path] = []
+    videos: list[Path] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(path)
         if path.is_dir():
@@ -25,7 +25,7 @@ def find_videos(paths: str | Path | Sequence[str | Path]) -> list[Path]:
                 raise VideoError(f"no file matches {path}; check the pattern")
         else:
             matches = [path]
-        found += matches
-    if not found:
+        videos += matches
+    if not videos:
         raise VideoError("no video was named; give a file, a folder or a glob (--video_path)")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(videos))

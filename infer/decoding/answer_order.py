@@ -16,9 +16,10 @@ from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import PixelBudget, ProgressModel
 
-SPACING = 8
+SPACING = 8  # windows between those that are answered before the rest
 RECENT = 8  # distinct answers that are kept for the next playback
-FEATURE_BYTES = 2**30  # a block is cut shorter when its frames' features would take more
+DRAFT_SOURCES = 4  # distinct answers that one draft is made from
+FEATURE_BYTES = 2**30  # a block is shorter than a batch where the features of its frames would take more
 
 
 class AnswerMemory:
@@ -29,28 +30,28 @@ class AnswerMemory:
     """
 
     def __init__(self, recent: dict[tuple[int, ...], None]) -> None:
-        self._known: dict[int, tuple[int, ...]] = {}
+        self._by_window: dict[int, tuple[int, ...]] = {}
         self._recent = recent
 
     def add(self, number: int, tokens: tuple[int, ...]) -> None:
         """Add the answer to window `number` of the playback."""
         if tokens:
-            self._known[number] = tokens
+            self._by_window[number] = tokens
             self._recent.pop(tokens, None)
             self._recent[tokens] = None
             while len(self._recent) > RECENT:
                 self._recent.pop(next(iter(self._recent)))
 
     def known_answers(self, number: int) -> list[tuple[int, ...]]:
-        """Return up to four distinct answers for the draft of window `number`, the nearest one first."""
-        nearest = sorted(self._known, key=lambda known: abs(known - number))[:2]
-        candidates = [*(self._known[known] for known in nearest), *reversed(self._recent)]
-        return list(dict.fromkeys(candidates))[:4]
+        """Return up to `DRAFT_SOURCES` distinct answers for the draft of window `number`, the nearest first."""
+        nearest = sorted(self._by_window, key=lambda other: abs(other - number))[:2]
+        candidates = [*(self._by_window[other] for other in nearest), *reversed(self._recent)]
+        return list(dict.fromkeys(candidates))[:DRAFT_SOURCES]
 
-    def shift(self, numbers: int) -> None:
-        """Count windows from `numbers` on, and forget all answers but the last one before it."""
-        last = {key - numbers: tokens for key, tokens in self._known.items()}
-        self._known = dict([max(last.items())]) if last else {}
+    def shift(self, count: int) -> None:
+        """Start the next block: windows are numbered from `count` on; only the last answer is kept."""
+        last = max(self._by_window, default=None)
+        self._by_window = {} if last is None else {last - count: self._by_window[last]}
 
 
 def blocks(

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 
 from infer.model.model import ProgressModel
+from infer.model.transformers_internals import ENCODED_IMAGES
 from infer.model.window_inputs import FrameFeatures
 
 
@@ -30,7 +31,7 @@ class CachedBatch:
     ) -> None:
         self.model = model
         inputs = model.inputs.build(windows, prompts)
-        self._question = {key: inputs[key] for key in ("input_ids", "mm_encoder_outputs")}  # until it is in the cache
+        self._question = {key: inputs[key] for key in ("input_ids", ENCODED_IMAGES)}  # until it is in the cache
         self._mask = inputs["attention_mask"]  # (rows, cached tokens): 1 for tokens that belong to the row
         rows = [model.inputs.positions(window, prompt) for window, prompt in zip(windows, prompts, strict=True)]
         self._question_positions = self._mask.new_zeros((3, *self._mask.shape))
@@ -112,7 +113,7 @@ class CachedBatch:
         if self._question:
             ids = torch.cat([self._question["input_ids"], ids], dim=1)
             positions = torch.cat([self._question_positions, positions], dim=2)
-            inputs["mm_encoder_outputs"] = self._question["mm_encoder_outputs"]
+            inputs[ENCODED_IMAGES] = self._question[ENCODED_IMAGES]
             self._question = {}
         return self.model.base.model(
             input_ids=ids, position_ids=positions, attention_mask=mask, past_key_values=self._cache, use_cache=True,

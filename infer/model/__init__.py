@@ -1,1 +1,1 @@
-"""The model: base, adapters on it, their folders, and what one window becomes before the forward pass."""
+"""The model: base and adapters, their folders, and the inputs that are made from frames and texts."""

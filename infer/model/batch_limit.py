@@ -22,13 +22,13 @@ class BatchLimit:
 
     Args:
         size: Items to start with, at least 1.
-        what: What the items are, for messages ("windows").
+        items: What the items are, for messages ("windows").
     """
 
-    def __init__(self, size: int, what: str) -> None:
+    def __init__(self, size: int, items: str) -> None:
         if size < 1:
             raise ValueError(f"batch size is {size}; it must be at least 1")
-        self.size, self._what = size, what
+        self.size, self._items = size, items
 
     def run(self, function: Callable[..., list[Any]], *columns: Sequence[Any] | np.ndarray) -> list[Any]:
         """Return `function(*columns)` in order, called on at most `size` items at a time.
@@ -42,23 +42,23 @@ class BatchLimit:
         """
         results: list[Any] = []
         while len(results) < len(columns[0]):
-            part = slice(len(results), len(results) + self.size)
+            batch = slice(len(results), len(results) + self.size)
             try:
-                results += function(*(column[part] for column in columns))
+                results += function(*(column[batch] for column in columns))
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                self._halve(len(columns[0][part]))
+                self._halve(len(columns[0][batch]))
         return results
 
     def _halve(self, tried: int) -> None:
         if tried == 1:
             raise ModelError(
-                f"memory ran out with a single one of the {self._what}; lower max_pixels or the window size, use "
+                f"memory ran out with a batch of one ({self._items}); lower max_pixels or the window size, use "
                 "--torch_dtype bfloat16, or a device with more memory"
             )
         self.size = max(1, tried // 2)
-        logger.warning("memory ran out: going on with %d %s at a time", self.size, self._what)
+        logger.warning("memory ran out: continuing with %d %s at a time", self.size, self._items)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -1,4 +1,4 @@
-"""A video's frames as vision features: each is decoded, resized and encoded once, ahead of the windows that show it.
+"""The frames of a recording as vision features: each is decoded, resized and encoded once, ahead of its windows.
 
 Knows frame numbers and features; does not know prompts or answers.
 """
@@ -23,7 +23,7 @@ FeatureKey = tuple[PixelBudget, int]  # features of a frame differ between budge
 
 
 class FrameSource(Protocol):
-    """What is read of a video here and by predictions: `VideoReader`, or one that changes its frames."""
+    """What encoding and predictions need of a recording: a `VideoReader`, or a wrapper that changes its frames."""
 
     fps: float
     timestamps_sec: np.ndarray
@@ -34,12 +34,12 @@ class FrameSource(Protocol):
 
 
 class EncodedVideo:
-    """A video whose frames are encoded when first needed, or ahead of that in the background (`prefetch`).
+    """A recording whose frames are encoded when first needed, or ahead of that in the background (`prefetch`).
 
     Args:
         model: The model whose vision tower encodes.
-        reader: The video.
-        keep_all: Keep every frame's features (several passes over one video, as in a report), whatever `forget` says.
+        reader: The recording.
+        keep_all: Keep every frame's features, for several passes over one recording; `forget` has no effect.
     """
 
     def __init__(self, model: ProgressModel, reader: FrameSource, keep_all: bool = False) -> None:
@@ -60,9 +60,9 @@ class EncodedVideo:
             self._ahead = None
 
     def prefetch(self, frames: Iterable[int], budget: PixelBudget) -> None:
-        """Start to decode and encode `frames`, in rising order, in a background thread; what is there already is left.
+        """Start to decode and encode the missing ones of `frames`, in rising order, in a background thread.
 
-        Memory is bounded: the thread waits when it is `CHUNK * CHUNKS_AHEAD` frames ahead of what was taken.
+        Memory is bounded: the thread waits when it is `CHUNK * CHUNKS_AHEAD` frames ahead of `load`.
         """
         self.close()
         missing = sorted({frame for frame in frames if (budget, frame) not in self._features})
@@ -74,7 +74,7 @@ class EncodedVideo:
 
         Args:
             frames: Source frame numbers.
-            budget: Pixel budget that they are resized to; the model's present one by default.
+            budget: Pixel budget that they are resized to; the active adapter's by default.
 
         Raises:
             VideoError: A frame does not decode; all frames before it are ready.
@@ -91,9 +91,9 @@ class EncodedVideo:
 
     @property
     def bytes_per_frame(self) -> int:
-        """Memory of one frame's features, as far as one is known; 0 before that."""
+        """Memory of one frame's features; 0 before the first frame is encoded."""
         for features in self._features.values():
-            return sum(part.numel() * part.element_size() for part in (features.embedding, *features.deepstack))
+            return sum(tensor.nbytes for tensor in (features.embedding, *features.deepstack))
         return 0
 
     def has(self, frames: Iterable[int], budget: PixelBudget) -> bool:
@@ -109,11 +109,11 @@ class EncodedVideo:
     def forget(self, low: float, high: float) -> None:
         """Drop the features of frames outside `low` to `high`, both included, unless `keep_all`."""
         if not self.keep_all:
-            self._features = {key: one for key, one in self._features.items() if low <= key[1] <= high}
+            self._features = {key: features for key, features in self._features.items() if low <= key[1] <= high}
 
 
 class _Prefetch:
-    """A background thread that encodes frames in rising order and waits when nobody takes them.
+    """A background thread that encodes frames in rising order, and waits when they are not taken.
 
     Attributes:
         budget: Pixel budget of its features.
@@ -152,7 +152,7 @@ class _Prefetch:
                     if not self._put((chunk, None, frames[done] if done < len(frames) else float("inf"))):
                         return
                     chunk = []
-        except Exception as error:  # it belongs to whoever waits for the frames
+        except Exception as error:  # raised by `take`, in the thread that waits for the frames
             if chunk:
                 self._put((chunk, None, frames[done]))
             self._put(([], error, float("inf")))

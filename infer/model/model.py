@@ -89,9 +89,10 @@ class ProgressModel:
         return loaded
 
     def with_adapter(self, folder: str | Path) -> ProgressModel:
-        """Return this base with the adapter of a folder on it, whatever it changes; the pixel budget stays as loaded.
+        """Return this base with the adapter of a folder on it, for training and merging; the pixel budget stays.
 
-        For training and merging. PEFT puts its layers into the base's own modules; `model.unload()` takes them out.
+        Adapters of the vision tower are allowed here. PEFT puts its layers into the base's own modules;
+        `model.unload()` takes them out.
         """
         from peft import PeftModel
 
@@ -119,7 +120,7 @@ class ProgressModel:
         return hasattr(self.model, "peft_config")
 
     def load_adapter(self, folder: str, name: str | None = None, base_model: str | None = None) -> str:
-        """Put one more adapter on the base that is in memory, make it the active one and return its name.
+        """Put an adapter on the base in memory, make it the active one and return its name.
 
         Args:
             folder: Adapter folder that `python -m train` wrote.
@@ -155,7 +156,7 @@ class ProgressModel:
         return name
 
     def _is_base(self, trained_on: str) -> bool:
-        """Tell whether a name stands for the base in memory; a revision counts where both sides know theirs."""
+        """Tell whether a name means the base in memory; revisions are compared where both names have one."""
         (here, _), (there, revision) = split_revision(self.base_name), split_revision(trained_on)
         same_revision = revision is None or self.revision in (None, revision)
         return resolve_model_name(here) == resolve_model_name(there) and same_revision
@@ -218,7 +219,7 @@ class ProgressModel:
     ) -> list[FrameFeatures]:
         """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
         return BatchLimit(batch_size, "frames").run(
-            lambda part: self.encode_pixels(**self.preprocess(part, pixel_budget)), frames
+            lambda batch: self.encode_pixels(**self.preprocess(batch, pixel_budget)), frames
         )
 
     def preprocess(

@@ -169,7 +169,7 @@ def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monke
     records = list(predict_video(nano, video, "t", WINDOW, list(range(40)), decoding=Decoding(batch_size=16)))
     assert [record.frame_index for record in records] == list(range(40))
     assert [size for size in sizes if size > 4] == [14, 7]  # the first and the ninth of a block come before
-    assert "going on with 3 windows at a time" in caplog.text
+    assert "continuing with 3 windows at a time" in caplog.text
 
 
 @pytest.fixture

@@ -1,16 +1,19 @@
-"""Several adapters on one base in memory, and what an adapter folder says about itself."""
+"""Several adapters on one base in memory, and what is read from an adapter folder."""
+
+import ast
 
 import numpy as np
 import pytest
 from made_adapter import make_adapter
-from material import DEMO, NANO
+from material import DEMO, NANO, ROOT
 
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
 from infer.decoding.answers import answer_windows
 from infer.decoding.settings import Decoding
-from infer.model.adapter_folder import base_of_adapter, is_adapter
+from infer.model import adapter_folder
+from infer.model.adapter_folder import base_of_adapter, is_adapter, rank_of_adapter
 from infer.model.encoded_video import EncodedVideo
 from infer.model.errors import ModelError
 from infer.model.model import BASE, ProgressModel
@@ -132,7 +135,19 @@ def test_an_adapter_of_the_vision_tower_is_refused(tmp_path):
 
 def test_what_a_folder_says(drawer, tmp_path):
     assert is_adapter(drawer) and not is_adapter(NANO)
-    assert base_of_adapter(drawer) == str(NANO)
+    assert base_of_adapter(drawer) == str(NANO) and rank_of_adapter(drawer) == 4
     (tmp_path / "adapter_config.json").write_text("{broken")
     with pytest.raises(ModelError, match=r"adapter_config\.json is damaged"):
         base_of_adapter(tmp_path)
+
+
+def test_no_other_file_repeats_the_names_of_the_folder():
+    names = {value for name, value in vars(adapter_folder).items() if name.isupper() and "." in value}
+    assert {"adapter_config.json", "train_summary.json", "README.md", "samples.jsonl"} < names and len(names) == 11
+    for package in ("annotate", "dataset", "infer", "train"):
+        for path in (ROOT / package).glob("**/*.py"):
+            if path == ROOT / "infer" / "model" / "adapter_folder.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert node.value.rsplit("/", 1)[-1] not in names, f"{path}: {node.value}"

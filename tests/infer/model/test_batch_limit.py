@@ -32,11 +32,11 @@ def test_the_batch_is_halved_and_stays_so(kind, text, caplog):
     assert limit.run(double, list(range(10))) == [2 * i for i in range(10)]
     assert calls == [8, 4, 2, 2, 2, 2, 2]
     assert limit.size == 2
-    assert "going on with 2 windows at a time" in caplog.text
+    assert "continuing with 2 windows at a time" in caplog.text
 
 
 def test_one_that_does_not_fit_is_told():
-    with pytest.raises(ModelError, match="with a single one of the windows; lower max_pixels"):
+    with pytest.raises(ModelError, match=r"with a batch of one \(windows\); lower max_pixels"):
         BatchLimit(2, "windows").run(scarce(0)[0], [1, 2])
 
 

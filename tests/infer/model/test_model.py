@@ -10,6 +10,7 @@ from infer.decoding.answers import answer_windows
 from infer.model.errors import ModelError
 from infer.model.model import ProgressConfig, ProgressModel
 from infer.model.source import ModelSource
+from infer.model.transformers_internals import ENCODED_IMAGES
 
 WINDOW = WindowSpec(size=4, stride=4)
 
@@ -23,7 +24,7 @@ def test_encoding_once_gives_the_same_logits_as_pixels_in_the_forward_pass(nano,
     chosen = [frames[i] for i in window_indices(WINDOW, 20, 25.0)]
     inputs = nano.inputs.build([nano.encode_frames(np.stack(chosen))], [build_prompt("t")])
     pixels = nano.preprocess(chosen)
-    plain = {key: value for key, value in inputs.items() if key != "mm_encoder_outputs"}
+    plain = {key: value for key, value in inputs.items() if key != ENCODED_IMAGES}
     with torch.no_grad():
         ours = nano.model(**inputs).logits
         theirs = nano.model(**plain, pixel_values=pixels["pixel_values"]).logits

@@ -1,0 +1,36 @@
+"""Where a model comes from, checked before torch is imported."""
+
+import pytest
+from material import NANO, ROOT
+
+from dataset.window import WindowSpec
+from infer.model.adapter_folder import ProgressConfig
+from infer.model.errors import ModelError
+from infer.model.source import ModelSource, resolve_model_name, split_revision
+
+
+def test_an_unknown_number_type_is_refused_at_once():
+    with pytest.raises(ModelError, match='torch_dtype "float99" is unknown; use auto, float32, bfloat16, float16'):
+        ModelSource("m", torch_dtype="float99")
+
+
+def test_bases_and_merged_models(tmp_path):
+    assert ModelSource(str(NANO)).check_folder() == (str(NANO), None)
+    assert ModelSource("org/model@c0ffee").check_folder() == ("org/model@c0ffee", None)
+    config = ProgressConfig(WindowSpec(size=2, stride=1), None, 4096, ("t",), 1)
+    config.save(tmp_path)
+    assert ModelSource(str(tmp_path)).check_folder() == (str(tmp_path), config)
+
+
+def test_revisions_belong_to_hub_ids_only(tmp_path):
+    assert split_revision("org/model@v1") == ("org/model", "v1")
+    assert split_revision("org/model") == ("org/model", None)
+    folder = tmp_path / "a@b"
+    folder.mkdir()
+    assert split_revision(str(folder)) == (str(folder), None)
+
+
+def test_a_folder_of_this_checkout_is_found_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model_name("recipes/nano/model") == str(ROOT / "recipes" / "nano" / "model")
+    assert resolve_model_name("org/model") == "org/model"
