@@ -74,7 +74,7 @@ SHORTCUTS = (
         name="blank",
         title="blank images",
         good="gives a low value, or is unsure",
-        rule=f"the value is at most {MOST_WHERE_NOTHING:g} %, or its standard deviation {LEAST_UNSURE:g} points or more",
+        rule=f"the value is at most {MOST_WHERE_NOTHING:g} %, or its spread at least {LEAST_UNSURE:g} points",
         most=MOST_WHERE_NOTHING,
     ),
     Shortcut(
