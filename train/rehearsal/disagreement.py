@@ -156,8 +156,8 @@ def describe(disagreement: Disagreement) -> str:
         else:
             advice = "Check the boundaries of this stage first; if they are right, annotate another demonstration of it"
         return (
-            f"{place}: the error is {recorded:.0f} points, {side} (mean prediction {disagreement.prediction:.0f} %, mean "
-            f"label {disagreement.label:.0f} %).{stage} {advice}."
+            f"{place}: the error is {recorded:.0f} points, {side} (mean prediction {disagreement.prediction:.0f} %, "
+            f"mean label {disagreement.label:.0f} %).{stage} {advice}."
         )
     if disagreement.bad_recordings:
         worst = disagreement.bad_recordings[0]

@@ -22,7 +22,7 @@ from train.rehearsal.perturbed import AS_RECORDED
 LEAST_STAGES = 0.8  # share of held-out frames whose answer names the right step
 SHOWN = 5  # most segments that are named as what to annotate next
 OPTIMISTIC = (
-    "This result is optimistic, because the held-out frames are from the recording that was trained on. A bad figure is "
+    "This result is optimistic: the held-out frames are from the recording that was trained on. A bad figure is "
     "reliable; confirm a good one on another episode."
 )
 
@@ -124,9 +124,8 @@ def print_answer(document: dict[str, Any]) -> None:
     width = max(map(len, document["copies"]))
     print(f"{'held-out frames':<{width}}  error  voc    parsed")
     for name, row in document["copies"].items():
-        print(
-            f"{name:<{width}}  {_format(row['mae'], 1):>5}  {_format(row['voc'], 2):>5}  {_format(row['parse_rate'], 2)}"
-        )
+        error, order, parsed = _format(row["mae"], 1), _format(row["voc"], 2), _format(row["parse_rate"], 2)
+        print(f"{name:<{width}}  {error:>5}  {order:>5}  {parsed}")
     print(
         f"right step named: {_format(document['stage_accuracy'], 2)}; stage changes found (F1): "
         f"{_format(document['boundary_f1'], 2)}"

@@ -53,8 +53,8 @@ def test_steps_in_other_words_ask_for_more_training():
 def test_an_error_in_the_right_stage_asks_for_another_demonstration():
     worst = disagreements([50, 90, 50, 90, 100, 100])[0]
     assert describe(worst) == (
-        '0.0 to 1.0 s, first half of "reach": the error is 50 points, too high (mean prediction 70 %, mean label 20 %). '
-        "Annotate another demonstration that shows it."
+        '0.0 to 1.0 s, first half of "reach": the error is 50 points, too high (mean prediction 70 %, mean label '
+        "20 %). Annotate another demonstration that shows it."
     )
 
 

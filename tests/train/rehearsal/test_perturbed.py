@@ -3,7 +3,7 @@ import pytest
 
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, window_indices
-from train.rehearsal.perturbed import RECORDINGS, ChangedVideo, crop, scale_brightness
+from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS, ChangedVideo, crop, scale_brightness
 
 
 def test_brightness_by_hand():
@@ -40,6 +40,6 @@ def test_a_changed_video_has_the_frames_and_times_of_the_recording(video):
         np.testing.assert_array_equal(changed_frame, 255 - frame)
 
 
-def test_copies_have_distinct_names_and_remedies():
-    assert RECORDINGS[0] is RECORDED and len({copy.name for copy in RECORDINGS}) == len(RECORDINGS)
-    assert all(copy.remedy for copy in RECORDINGS[1:])
+def test_recordings_have_distinct_names_and_remedies():
+    assert RECORDINGS[0] is AS_RECORDED and len({recording.name for recording in RECORDINGS}) == len(RECORDINGS)
+    assert all(recording.remedy for recording in RECORDINGS[1:])
