@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dataset.annotation import Stage
-from dataset.formats.outline import DELETE_MARK
+from dataset.annotation import DELETE_MARK, Stage
 
 Stages = tuple[Stage, ...]
 

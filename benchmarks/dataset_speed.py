@@ -106,7 +106,6 @@ def main() -> None:
         reader = VideoReader(video)
         spread = np.random.default_rng(0).permutation(len(reader))[:64]
         print(f"  64 spread frames {cost_of(lambda: reader.frames(spread))[1]:.2f} CPU s")
-        print(f"  48 thumbnails {cost_of(lambda: reader.thumbnails(48))[1]:.2f} CPU s")
 
         short = folder / "short.mp4"
         make_video(short, 20, 25, 320, 240)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAIN_CAMERA = "main"
+DELETE_MARK = "/delete"  # as the text of a stage: excludes it, where a tool has no other mark; from ProcVLM's page
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dataset.annotation import (
     stage_problems,
 )
 from dataset.files import write_text_atomically
+from dataset.fingerprint import fingerprint_problem
 
 ANNOTATION_VERSION = 1
 _REQUIRED = object()
@@ -149,10 +150,16 @@ def _from_document(document: Any) -> Annotation:
             del values["measured_progress"]
         else:
             values["measured_progress"] = tuple(float(value) for value in measured)
-    problems += annotation_problems(values)
+    problems += annotation_problems(values) + _fingerprint_problems(values)
     if problems:
         raise AnnotationError(problems)
     return Annotation(**values)
+
+
+def _fingerprint_problems(values: Mapping[str, Any]) -> list[Problem]:
+    stored = {"fingerprint": values.get("fingerprint", "")}
+    stored |= {f"cameras[{i}].fingerprint": camera.fingerprint for i, camera in enumerate(values.get("cameras", ()))}
+    return [Problem(place, message) for place, text in stored.items() if (message := fingerprint_problem(text))]
 
 
 def _stages(rows: list[Any], problems: list[Problem]) -> tuple[Stage, ...] | None:

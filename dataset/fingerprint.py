@@ -1,9 +1,9 @@
-"""Fingerprints: which recording a file is, whatever its name and folder.
+"""Fingerprints: which recording a file is, independent of its name and folder.
 
-Knows bytes and frame times; does not know how videos are decoded (see `video`).
+Knows bytes and frame times. Does not know how videos are decoded (see `video`).
 
-Two forms are read. `v2:SIZE:HASH` covers the size, the time and kind of every frame and the first and last MiB; its
-size makes the search for a moved file cheap. `sha256:HASH`, written by earlier versions, lacks the frame times.
+The form is `v2:SIZE:HASH`. It covers the size, the time and kind of every frame, and the first and last MiB. The size
+makes the search for a moved file cheap.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ def content_fingerprint(files: Sequence[Path], times: Iterable[int], keyframe_ti
     return f"v2:{sum(sizes)}:{digest.hexdigest()[:32]}"
 
 
-def edge_fingerprint(path: Path) -> str:
-    """Return the form without frame times, to compare with annotations of earlier versions."""
-    digest = hashlib.sha256(str(path.stat().st_size).encode())
-    digest.update(_edge(path, tail=False))
-    digest.update(_edge(path, tail=True))
-    return f"sha256:{digest.hexdigest()[:32]}"
+def size_of(fingerprint: str) -> int | None:
+    """Return the size in bytes that a fingerprint holds; None where it has another form."""
+    form, _, rest = fingerprint.partition(":")
+    size, _, _ = rest.partition(":")
+    return int(size) if form == "v2" and size.isdigit() else None
 
 
-def size_of(stored: str) -> int | None:
-    """Return the size in bytes that a fingerprint tells; None where its form does not."""
-    parts = stored.split(":")
-    return int(parts[1]) if len(parts) == 3 and parts[0] == "v2" and parts[1].isdigit() else None
+def fingerprint_problem(fingerprint: str) -> str | None:
+    """Return what is wrong with a stored fingerprint; None where its form is `v2:...`."""
+    if not fingerprint.startswith("sha256:"):
+        return None
+    return (
+        f'fingerprint "{fingerprint}" has a form that is no longer read; annotate the video again, or replace it by '
+        """what `python -c "import dataset; print(dataset.fingerprint('VIDEO'))"` prints"""
+    )
 
 
 def _edge(path: Path, tail: bool) -> bytes:

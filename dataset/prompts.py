@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 PROMPT_VERSION = 1
+IMAGE_MARK = "<image>"  # stands for one picture in the text of a conversation; all marks come before the words
 
 _ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
 _DONE_INTRO = "Image shows the final result."

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.ffmpeg import Box, ForwardDecoder, Frame, StreamIndex, VideoError, index_stream, squeezed_luma, upright_rgb
-from dataset.fingerprint import content_fingerprint, edge_fingerprint
+from dataset.fingerprint import content_fingerprint
 from dataset.image_folder import fit_into, image_files, image_rate, read_image
 
 __all__ = ["Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint"]
@@ -135,28 +135,6 @@ class VideoReader:
             for index, decoded in self._decode(range(len(self))):
                 yield index, squeezed_luma(decoded, side)
 
-    def thumbnails(self, count: int, height: int = 54) -> tuple[tuple[int, ...], np.ndarray]:
-        """Return small pictures spread evenly over the video, for a filmstrip.
-
-        Each of `count` equal spans shows its middle frame, or a keyframe inside the span where there is one: then a
-        long video costs `count` frames and not a full decode.
-
-        Returns:
-            The frame numbers, rising, at most `count`; and the pictures, RGB uint8, shape (T, height, W, 3).
-        """
-        count = min(count, len(self))
-        if count < 1:
-            raise VideoError(f"{self.path}: {count} thumbnails were asked for; ask for at least 1")
-        indices = []
-        for span in range(count):
-            first, last = span * len(self) // count, (span + 1) * len(self) // count - 1
-            middle = (first + last) // 2
-            inside = self.keyframe_numbers[
-                bisect_left(self.keyframe_numbers, first) : bisect_right(self.keyframe_numbers, last)
-            ]
-            indices.append(min(inside, key=lambda index: abs(index - middle)) if inside else middle)
-        return tuple(indices), self.frames(indices, fit=(1 << 16, height))
-
     @cached_property
     def keyframe_numbers(self) -> list[int]:
         """Numbers of the frames that are decoded without any other, rising."""
@@ -220,15 +198,12 @@ def fingerprint(path: str | Path) -> str:
 
 
 def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
-    """Return whether a video is the recording that a stored fingerprint names; reads every form ever written.
+    """Return whether a video is the recording that a stored fingerprint names.
 
     Raises:
         VideoError: The video cannot be read.
     """
-    path = video.path if isinstance(video, VideoReader) else Path(video)
-    if stored.startswith("sha256:") and path.is_file():
-        return edge_fingerprint(path) == stored
-    return (video if isinstance(video, VideoReader) else VideoReader(path)).fingerprint == stored
+    return (video.fingerprint if isinstance(video, VideoReader) else fingerprint(video)) == stored
 
 
 def _open_decord(reader: VideoReader) -> Any:

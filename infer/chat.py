@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.formats.conversations import IMAGE_MARK
+from dataset.prompts import IMAGE_MARK
 from infer.decoding.answer_order import DRAFT_SOURCES
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding

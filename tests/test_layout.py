@@ -59,6 +59,23 @@ def test_libraries_have_one_home(library):
     assert homes <= ONLY_THERE[library]
 
 
+def test_formats_are_imported_by_their_commands_only():
+    """Converters belong to `python -m dataset.convert`, conversations to `python -m dataset --export`."""
+    importers: dict[str, set[str]] = {}
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("**/*.py"):
+            name = str(path.relative_to(ROOT))
+            if not name.startswith("dataset/formats/"):
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dataset.formats"):
+                        importers.setdefault(node.module, set()).add(name)
+    assert importers.pop("dataset.formats.conversations") == {"dataset/__main__.py"}
+    assert set().union(*importers.values()) == {"dataset/convert.py"}
+    top = {node.module for node in ast.parse((ROOT / "dataset/__main__.py").read_text(encoding="utf-8")).body
+           if isinstance(node, ast.ImportFrom)}  # fmt: skip
+    assert "dataset.formats.conversations" not in top
+
+
 def test_only_the_model_file_loads_weights():
     for package in ALLOWED:
         for path in (ROOT / package).glob("**/*.py"):

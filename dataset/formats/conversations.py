@@ -1,7 +1,7 @@
 """Conversations: samples as pictures and chat turns, the form that ProcVLM's own training and Qwen-VL's read.
 
-Knows that form (`image`, `conversations`, one `<image>` per picture, paths relative to the folder); does not know how
-samples are made. Every row also carries the sample's own fields, so that it can be read back.
+Knows that form (`image`, `conversations`, one `<image>` per picture, paths relative to the folder). Does not know how
+samples are made. Every row also carries the sample's own fields.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from dataset.prompts import IMAGE_MARK
 from dataset.sample_file import VqaSample
 from dataset.video import VideoReader
 
 CONVERSATIONS = "conversations.jsonl"
-IMAGE_MARK = "<image>"  # stands in a turn's text for one picture; all marks come before the text
 JPEG_QUALITY = 95
 
 
@@ -50,25 +50,6 @@ def write_conversations(folder: str | Path, samples: Sequence[VqaSample]) -> int
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return len(pictures)
-
-
-def read_conversations(path: str | Path) -> list[VqaSample]:
-    """Read the samples back from an export of ours; `path` is the JSONL file.
-
-    Raises:
-        ValueError: A row lacks the frame numbers (another program wrote it): then its windows are not known.
-    """
-    samples, names = [], [item.name for item in fields(VqaSample)]
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        row = json.loads(line)
-        turns = {turn["from"]: turn["value"] for turn in row["conversations"]}
-        values = {key: row[key] for key in names if key in row}
-        if "window_frame_indices" not in values:
-            raise ValueError(f"{path}, line {number}: carries no frame numbers; only rows of `--export` are read back")
-        values["window_frame_indices"] = tuple(values["window_frame_indices"])
-        prompt = turns["human"].removeprefix(f"{IMAGE_MARK}\n" * len(row["image"]))
-        samples.append(VqaSample(**values, prompt=prompt, completion=turns["gpt"]))
-    return samples
 
 
 def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> dict[str, Any]:

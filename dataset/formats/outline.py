@@ -13,10 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.annotation import Annotation, Stage
+from dataset.annotation import DELETE_MARK, Annotation, Stage
 from dataset.video import VideoReader
-
-DELETE_MARK = "/delete"  # text of an excluded segment where there is no other mark for it, as in ProcVLM's own page
 
 
 @dataclass(frozen=True)

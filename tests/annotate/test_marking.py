@@ -4,7 +4,7 @@ from material import make_annotation
 from annotate.marking import Marking
 from dataset import Stage
 
-VIDEO = {"video": "v.mp4", "fingerprint": "sha256:0", "num_frames": 40, "fps": 25.0}
+VIDEO = {"video": "v.mp4", "fingerprint": "v2:1:" + "0" * 32, "num_frames": 40, "fps": 25.0}
 
 
 def test_a_draft_survives_its_json_form():

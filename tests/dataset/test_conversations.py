@@ -7,7 +7,7 @@ from material import make_annotation, number_of
 from PIL import Image
 
 from dataset.demonstration import Demonstration
-from dataset.formats.conversations import CONVERSATIONS, read_conversations, write_conversations
+from dataset.formats.conversations import CONVERSATIONS, write_conversations
 from dataset.samples import SamplingSpec, build_samples
 from dataset.window import WindowSpec
 
@@ -31,20 +31,6 @@ def test_every_row_is_loadable_from_the_folder(samples, tmp_path):
         assert human["value"].endswith(sample.prompt) and gpt["value"] == sample.completion
         pictures = [np.asarray(Image.open(folder / name)) for name in row["image"]]  # relative to the folder
         assert [number_of(picture) for picture in pictures] == list(sample.window_frame_indices)
-
-
-def test_ours_can_be_read_back_without_loss(samples, tmp_path):
-    write_conversations(tmp_path / "export", samples)
-    assert read_conversations(tmp_path / "export" / CONVERSATIONS) == samples
-
-
-def test_rows_without_frame_numbers_are_refused(samples, tmp_path):
-    write_conversations(tmp_path / "export", samples[:1])
-    path = tmp_path / "export" / CONVERSATIONS
-    row = json.loads(path.read_text())
-    path.write_text(json.dumps({key: row[key] for key in ("image", "conversations")}))
-    with pytest.raises(ValueError, match="line 1: carries no frame numbers"):
-        read_conversations(path)
 
 
 def test_an_export_is_replaced_and_other_folders_are_not(samples, tmp_path):

@@ -3,10 +3,9 @@ from dataclasses import replace
 import pytest
 from material import write_video
 
-from dataset.annotation import Camera
+from dataset.annotation import AnnotationError, Camera
 from dataset.annotation_file import read_annotation, write_annotation
 from dataset.demonstration import read_demonstration, read_demonstrations, update_video_paths
-from dataset.fingerprint import edge_fingerprint
 from dataset.video import VideoError, VideoReader, fingerprint
 
 
@@ -56,13 +55,16 @@ def test_a_moved_video_is_looked_for_where_one_says(annotation_path, tmp_path_fa
     assert read_demonstration(annotation_path, search=[elsewhere]).video == str(moved)
 
 
-def test_annotations_of_earlier_versions_find_their_video_too(annotation_path, tmp_path):
-    video = annotation_path.with_suffix(".mp4")
-    annotation = replace(read_annotation(annotation_path), fingerprint=edge_fingerprint(video))
+def test_a_fingerprint_of_the_earlier_form_is_refused_with_the_remedy(annotation_path):
+    old = "sha256:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b"
+    annotation = replace(read_annotation(annotation_path), cameras=(Camera("wrist", "w.mp4", old),))
     write_annotation(annotation_path, annotation)
-    assert not read_demonstration(annotation_path).moved
-    video.rename(tmp_path / "renamed.mp4")
-    assert read_demonstration(annotation_path).moved
+    with pytest.raises(AnnotationError, match="annotate the video again, or replace") as caught:
+        read_demonstration(annotation_path)
+    assert [problem.place for problem in caught.value.problems] == ["cameras[0].fingerprint"]
+    write_annotation(annotation_path, replace(annotation, fingerprint=old, cameras=()))
+    with pytest.raises(AnnotationError, match=f'fingerprint "{old}" has a form that is no longer read'):
+        read_demonstration(annotation_path)
 
 
 def test_all_files_that_cannot_be_used_are_named_at_once(annotation_path, tmp_path):

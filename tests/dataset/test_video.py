@@ -12,7 +12,6 @@ from material import ROOT, number_of, numbered_frame, write_sound, write_video
 from PIL import Image
 
 from dataset.ffmpeg import ForwardDecoder
-from dataset.fingerprint import edge_fingerprint
 from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
 
 CODECS = {
@@ -180,7 +179,6 @@ def test_one_frame(tmp_path):
     assert len(reader) == 1
     assert number_of(reader.frame(0)) == 0
     assert reader.fps == 25.0
-    assert reader.thumbnails(5)[0] == (0,)
 
 
 def test_frames_are_scaled_down_into_a_box_and_never_up(video):
@@ -192,18 +190,6 @@ def test_frames_are_scaled_down_into_a_box_and_never_up(video):
     assert number_of(small) == 21
     with pytest.raises(VideoError, match="cannot fit into 0x10 pixels"):
         reader.frame(0, fit=(0, 10))
-
-
-def test_thumbnails_are_spread_over_the_video(tmp_path):
-    reader = VideoReader(write_video(tmp_path / "v.mp4", 40, g="40"))  # one keyframe only: middle frames
-    indices, pictures = reader.thumbnails(4, height=32)
-    assert indices == (0, 14, 24, 34)  # the keyframe of the first ten frames, then the middle of each ten
-    assert pictures.shape == (4, 32, 48, 3)
-    every = VideoReader(write_video(tmp_path / "k.mp4", 40, g="5", **{"x264-params": "scenecut=0"}))
-    indices, pictures = every.thumbnails(4, height=64)
-    assert all(index % 5 == 0 and 10 * span <= index < 10 * (span + 1) for span, index in enumerate(indices))
-    assert [number_of(picture) for picture in pictures] == list(indices)
-    assert len(every.thumbnails(100)[0]) == 40
 
 
 def test_one_reader_serves_several_threads(video):
@@ -309,7 +295,6 @@ class TestPictureFolders:
         np.testing.assert_allclose(reader.timestamps_sec[[0, 11]], [0, 1.1])
         assert [number_of(frame) for frame in reader.frames([10, 9, 2, 2])] == [10, 9, 2, 2]
         assert reader.frame(3, fit=(48, 48)).shape == (32, 48, 3)
-        assert reader.thumbnails(3, height=16)[1].shape == (3, 16, 24, 3)
 
     def test_needs_a_rate_and_distinct_numbers(self, folder):
         (folder / "fps.txt").write_text("fast")
@@ -367,7 +352,7 @@ def test_fingerprint_follows_the_content(video, tmp_path):
         fingerprint(tmp_path / "nothing.mp4")
 
 
-def test_fingerprints_of_earlier_versions_are_still_recognised(video, tmp_path):
-    assert not has_fingerprint(video, "sha256:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b")
-    assert has_fingerprint(video, edge_fingerprint(video))
+def test_a_fingerprint_is_compared_with_a_file_or_an_open_reader(video):
+    assert not has_fingerprint(video, "v2:1:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b")
+    assert has_fingerprint(video, fingerprint(video))
     assert has_fingerprint(VideoReader(video), fingerprint(video))
