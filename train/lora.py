@@ -167,7 +167,7 @@ def make_collator(
     if learning:
         print(
             f"LoRA changes the vision tower ({len(learning)} weights, {learning[0]} first). Images are encoded in "
-            "every step, which takes several times as long. The adapter must be merged (`python -m train.merge`) before "
+            "every step, which takes several times as long. Merge the adapter (`python -m train.merge`) before "
             "inference can use it"
         )
     share = Share(sft_config.local_process_index, local_processes(sft_config))
