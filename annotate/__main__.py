@@ -6,7 +6,7 @@ import argparse
 import socket
 import sys
 
-from dataset.command_line import run_command
+from dataset.command_line import add_video_backend, run_command
 
 EPILOG = """\
 examples:
@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="a further camera, shown beside the video: a folder with videos of the same names, or one file",
     )
+    add_video_backend(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="require this login")

@@ -12,12 +12,13 @@ from dataclasses import asdict
 
 from dataset.budget import read_token_budget
 from dataset.check import Finding, check_files
-from dataset.command_line import run_command
+from dataset.command_line import add_video_backend, run_command
 from dataset.demonstration import read_demonstrations, update_video_paths
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
 from dataset.sample_file import to_dataset, write_samples
 from dataset.samples import build_sample_set
+from dataset.video import set_default_backend
 
 EPILOG = """\
 examples:
@@ -47,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--update_videos", action="store_true", help="record the new place of moved videos")
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_video_backend(parser)
     parser.add_argument("--output", help="file of samples to write, .jsonl or .parquet; replaced if it exists")
     parser.add_argument("--preview", metavar="HTML", help="page of samples to write; replaced if it exists")
     parser.add_argument("--export", metavar="FOLDER", help="folder for pictures and conversations, for other trainers")
@@ -58,6 +60,8 @@ def main(arguments: argparse.Namespace) -> int:
     overrides = [word for word in arguments.annotations if "=" in word and word.startswith("data.")]
     paths = [word for word in arguments.annotations if word not in overrides]
     data = read_data_section(arguments.config, overrides)
+    if arguments.video_backend is None:
+        set_default_backend(data.video_backend)
     paths = paths or list(data.annotations)
     if not paths:
         raise ValueError("no annotations were given; name at least one annotation file")

@@ -1,6 +1,7 @@
-"""How every command of Onetake ends on bad input: one clear line, exit status 2, no traceback unless asked for.
+"""What all commands share: how they end on bad input, and the options that several of them take.
 
-Knows exit statuses only; does not know what a command does.
+A bad input ends with one clear line and exit status 2; the traceback is shown with `--debug`. Does not know what a
+command does.
 """
 
 from __future__ import annotations
@@ -13,11 +14,20 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def onetake_version() -> str:
-    """Return the version that is installed; `pyproject.toml` is the one place where it stands."""
+    """Return the version that is installed; only `pyproject.toml` holds it."""
     try:
         return version("onetake")
     except PackageNotFoundError:
         return "of a checkout that is not installed (`make setup` installs it)"
+
+
+def add_video_backend(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add `--video_backend`; `run_command` passes its value to `dataset.video.set_default_backend`."""
+    parser.add_argument(
+        "--video_backend", choices=("auto", "pyav", "decord"),
+        help="library that decodes videos: pyav (default, exact), decord (refuses files that it reads wrongly), "
+        "auto (the faster one: pyav)",
+    )  # fmt: skip
 
 
 def run_command(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int | None]) -> None:
@@ -29,6 +39,10 @@ def run_command(parser: argparse.ArgumentParser, command: Callable[[argparse.Nam
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     arguments = parser.parse_intermixed_args()
     try:
+        if getattr(arguments, "video_backend", None) is not None:
+            from dataset.video import set_default_backend
+
+            set_default_backend(arguments.video_backend)
         sys.exit(command(arguments) or 0)
     except (ValueError, OSError) as error:
         if arguments.debug:

@@ -84,9 +84,10 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
         found = _find_video(path, recorded, camera.fingerprint, annotation.num_frames, folders)
-        if len(VideoReader(found)) != annotation.num_frames:
+        num_frames = len(VideoReader(found, "pyav"))
+        if num_frames != annotation.num_frames:
             raise VideoError(
-                f'annotation {path}: camera "{camera.name}" has {len(VideoReader(found))} frames, the main video '
+                f'annotation {path}: camera "{camera.name}" has {num_frames} frames, the main video '
                 f"{annotation.num_frames}; cameras of one episode share their frame numbers, cut both alike"
             )
         moved = moved or found != recorded
@@ -119,9 +120,10 @@ def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: 
     if moved is not None:
         return moved
     if recorded.exists():
+        now = len(VideoReader(recorded, "pyav"))
         raise VideoError(
-            f"annotation {path}: {recorded} is another file than was annotated ({len(VideoReader(recorded))} frames "
-            f"now, {num_frames} annotated); restore the video or annotate it again"
+            f"annotation {path}: {recorded} is another file than was annotated ({now} frames now, {num_frames} "
+            "annotated); restore the video or annotate it again"
         )
     raise VideoError(
         f"annotation {path}: its video {recorded} does not exist, and no file under "

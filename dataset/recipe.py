@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from dataset.labels import Labels
 from dataset.samples import SamplingSpec
+from dataset.video import Backend
 from dataset.window import WindowSpec
 
 Section = TypeVar("Section")
@@ -32,12 +33,15 @@ class DataSection:
         window: Which frames accompany the current one; every recipe sets it.
         sampling: Which samples a demonstration gives.
         labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).
+        video_backend: Library that decodes videos: "pyav" (exact), "decord" (refuses files that it reads wrongly) or
+            "auto" (the faster one: PyAV).
     """
 
     annotations: tuple[str, ...] = ()
     window: WindowSpec = MISSING
     sampling: SamplingSpec = field(default_factory=SamplingSpec)
     labels: Labels = "linear"
+    video_backend: Backend = "pyav"
 
 
 def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:

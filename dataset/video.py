@@ -1,11 +1,12 @@
-"""The one video reader: exact frame i of a file, for the page, the samples, training and inference alike.
+"""The one video reader: exact frame i of a recording, for the page, the samples, training and inference alike.
 
-Knows files, frame numbers, timestamps and pixels, and decord; FFmpeg is behind `stream`. Does not know stages, windows
-or models.
+Knows files, frame numbers, timestamps, pixels and decord; FFmpeg is behind `ffmpeg`. Does not know stages, windows or
+models.
 
-Why not decord by default: on files with open GOPs, B-frame MPEG-4, edit lists or MPEG-TS it returns other frames than
-asked for, without an error. The default backend demuxes once, keeps the sorted presentation timestamps (PTS) as an
-index, seeks to the keyframe before a frame and decodes until that frame's PTS.
+The default backend reads the file's packets once, keeps the sorted presentation timestamps (PTS) as an index, seeks to
+the keyframe before a frame and decodes until that frame's PTS. decord returns wrong frames, without an error, for files
+with open GOPs, B-frame MPEG-4, edit lists or MPEG-TS. So it is compared with the default backend when a file is opened,
+and refused where they differ.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -24,11 +25,35 @@ from dataset.ffmpeg import Box, ForwardDecoder, Frame, StreamIndex, VideoError, 
 from dataset.fingerprint import content_fingerprint
 from dataset.image_folder import fit_into, image_files, image_rate, read_image
 
-__all__ = ["Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint"]
+__all__ = ["BACKENDS", "Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint", "set_default_backend"]
 
-Backend = Literal["pyav", "decord"]
+Backend = Literal["auto", "pyav", "decord"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+AUTO: Backend = "pyav"  # decord with its comparison takes 2 to 10 times as long (benchmarks/video_backends.py)
 DECORD_TOLERANCE = 24  # of 255, in the mean of a block of pixels, before decord's frame counts as another one
 SEEK_GAIN = 8  # frames that a seek must skip to be worth emptying the decoder
+
+
+_default_backend: Backend = AUTO
+
+
+def set_default_backend(name: Backend) -> None:
+    """Choose the backend of every `VideoReader` that names none, for this process.
+
+    A command line or a recipe calls this once, before the first video is opened.
+
+    Args:
+        name: "pyav", "decord", or "auto": the faster one. That is PyAV: opening a file with decord includes the
+            comparison of some frames, and decord alone is not faster either.
+    """
+    global _default_backend
+    _default_backend = _concrete(name)
+
+
+def _concrete(name: Backend) -> Backend:
+    if name not in BACKENDS:
+        raise VideoError(f'video backend "{name}" is unknown; use "auto", "pyav" or "decord"')
+    return AUTO if name == "auto" else name
 
 
 class VideoReader:
@@ -36,9 +61,11 @@ class VideoReader:
 
     Args:
         path: A file that FFmpeg decodes, or a folder of numbered pictures with their rate in `fps.txt`.
-        backend: "pyav" (default, exact) or "decord" (refused where its frames differ from the index).
+        backend: "pyav" (exact), "decord" (refused where its frames differ from the index) or "auto"; by default the
+            one of `set_default_backend`.
 
     Attributes:
+        backend: "pyav" or "decord".
         fps: Mean frames per second.
         timestamps_sec: Presentation time of every frame, float64, shape (num_frames,), starting at 0.
 
@@ -46,9 +73,8 @@ class VideoReader:
         VideoError: The file is missing, empty, corrupt or has no video stream.
     """
 
-    def __init__(self, path: str | Path, backend: Backend = "pyav") -> None:
-        if backend not in ("pyav", "decord"):
-            raise VideoError(f'video backend "{backend}" is unknown; use "pyav" or "decord"')
+    def __init__(self, path: str | Path, backend: Backend | None = None) -> None:
+        self.backend = _default_backend if backend is None else _concrete(backend)
         self.path = Path(path)
         self._images: list[Path] | None = None
         self._index = self._index_images() if self.path.is_dir() else index_stream(self.path)
@@ -56,7 +82,7 @@ class VideoReader:
         self.timestamps_sec: np.ndarray = (pts - pts[0]) * float(self._index.time_base)
         self.fps = self._mean_fps()
         self._decord = None
-        if backend == "decord":
+        if self.backend == "decord":
             self._decord = _open_decord(self)
 
     def __len__(self) -> int:
@@ -126,9 +152,10 @@ class VideoReader:
     def iter_luma(self, side: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, brightness) of every frame, squeezed to a square; uint8, shape (side, side), not rotated.
 
-        Costs little more than decoding: nothing is converted to RGB. For comparisons of frames with each other.
+        Costs little more than decoding: nothing is converted to RGB. For comparisons of frames with each other. Videos
+        are always decoded by PyAV: hashes of these pictures are cached, and must not depend on the backend.
         """
-        if self._images is not None or self._decord is not None:
+        if self._images is not None:
             for index, frame in self.iter_frames(fit=(4 * side, 4 * side)):
                 yield index, np.asarray(Image.fromarray(frame).convert("L").resize((side, side), Image.Resampling.BOX))
         else:
@@ -194,7 +221,7 @@ def _read_images(
 
 def fingerprint(path: str | Path) -> str:
     """Return `VideoReader(path).fingerprint`."""
-    return VideoReader(path).fingerprint
+    return VideoReader(path, "pyav").fingerprint  # decodes nothing: no need to open decord
 
 
 def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
@@ -207,27 +234,32 @@ def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
 
 
 def _open_decord(reader: VideoReader) -> Any:
-    """Open the file with decord and refuse it where its frames differ from the index."""
+    """Open the file with decord; raise a VideoError where its frames differ from the index."""
     if reader.path.is_dir():
-        raise VideoError(f'{reader.path}: decord reads no folder of pictures; use backend "pyav"')
+        raise VideoError(f'{reader.path}: decord reads no folder of pictures; use video backend "pyav"')
     try:
         import decord
     except ImportError:
-        raise VideoError('backend "decord" is not installed here (no wheel for this platform); use "pyav"') from None
+        raise VideoError(
+            'video backend "decord" is not installed (its wheels are for Linux on x86-64); use "pyav"'
+        ) from None
     try:
         video = decord.VideoReader(str(reader.path), num_threads=1)
     except decord.DECORDError as error:
-        raise VideoError(f'{reader.path}: decord cannot open it ({str(error).splitlines()[0]}); use "pyav"') from None
+        reason = str(error).splitlines()[0]
+        raise VideoError(f'{reader.path}: decord cannot open it ({reason}); use video backend "pyav"') from None
     if len(video) != len(reader):
         raise VideoError(
-            f'{reader.path}: decord counts {len(video)} frames, the file has {len(reader)}; use backend "pyav"'
+            f'{reader.path}: decord counts {len(video)} frames, the file has {len(reader)}; use video backend "pyav"'
         )
     probes = _decord_probes(reader)
     exact = {index: _blocks(frame) for index, frame in reader.iter_frames(probes)}
     for index in np.random.default_rng(0).permutation(probes).tolist():  # shuffled: that is where decord goes wrong
         got = _blocks(video[index].asnumpy())
         if got.shape != exact[index].shape or np.abs(got - exact[index]).max() > DECORD_TOLERANCE:
-            raise VideoError(f'{reader.path}: decord returns another picture for frame {index}; use backend "pyav"')
+            raise VideoError(
+                f'{reader.path}: decord returns another picture for frame {index}; use video backend "pyav"'
+            )
     return video
 
 

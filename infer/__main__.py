@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from dataset.command_line import run_command
+from dataset.command_line import add_video_backend, run_command
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS
 from infer.request import BASE_WINDOW, DEFAULT_MAX_SAMPLED_FRAMES
 from infer.vllm.server import DEFAULT_SERVER
@@ -39,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="progress of an answer without a percentage: null, or the last frame's (progress_source: previous)",
     )  # fmt: skip
 
+    add_video_backend(recordings)
     model = parser.add_argument_group("model")
     model.add_argument("--model_path", required=True, help="base model (hub id or folder); with --use_lora the adapter")
     model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")

@@ -142,6 +142,8 @@ class _VideoOnDisk:
             "kind": "pixels" if as_pixels else "features",
             "dtype": str(model.base.dtype),
         }
+        if reader.backend != "pyav":  # its colours are rounded differently
+            description["video_backend"] = reader.backend
         key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:32]
         base = Path(folder) / key
         self._path = base.with_suffix(".values")

@@ -18,7 +18,7 @@ from dataset.check import check_demonstrations
 from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.sample_file import VqaSample, from_dataset, to_dataset
 from dataset.samples import build_sample_set, demonstration_curve
-from dataset.video import VideoReader
+from dataset.video import VideoReader, set_default_backend
 from infer.request import FrameChoice
 from train.recipe import Recipe
 
@@ -72,6 +72,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     Raises:
         ValueError: A file is missing, damaged, or not the one that was annotated.
     """
+    set_default_backend(recipe.data.video_backend)
     held_out = _held_out_episodes(recipe)
     demonstrations = read_demonstrations(recipe.data.annotations)
     for finding in check_demonstrations(demonstrations):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from dataset.annotation import Annotation
 from dataset.annotation_file import read_annotation
+from dataset.command_line import add_video_backend
 from dataset.labels import label_curve
 from dataset.video import VideoReader
 from infer.overlay.panel import Curve, Panel, value_text
@@ -156,6 +157,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--video_path", help="the video (default: the one named in the predictions)")
     parser.add_argument("--annotation", help="annotation of the video, to draw its label and stages")
     parser.add_argument("--output", required=True, help=".mp4, .gif or .png to write; replaced if it exists")
+    add_video_backend(parser)
     model = parser.add_argument_group("instead of --predictions: run a model first")
     model.add_argument("--model_path", help="base model; with --use_lora the adapter")
     model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")

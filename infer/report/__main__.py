@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dataset.command_line import run_command
+from dataset.command_line import add_video_backend, run_command
 from dataset.demonstration import read_demonstrations
 from infer.model.source import ModelSource
 from infer.report.card import make_report
@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--shortcut_windows", type=int, default=8,
         help="windows per episode and shortcut test; 0 runs no tests (the verdict is then never adopt)",
     )  # fmt: skip
+    add_video_backend(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the shuffled windows")
     parser.add_argument("--batch_size", type=int, default=32, help="windows decoded together")
     return parser

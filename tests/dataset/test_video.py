@@ -12,7 +12,7 @@ from material import ROOT, number_of, numbered_frame, write_sound, write_video
 from PIL import Image
 
 from dataset.ffmpeg import ForwardDecoder
-from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint
+from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint, set_default_backend
 
 CODECS = {
     "H.264, B-frames": ("libx264", ".mp4", {"g": "12", "bf": "3"}),
@@ -339,6 +339,42 @@ def test_decord_is_refused_where_it_is_wrong(tmp_path, name):
     path = write_video(tmp_path / f"v{suffix}", 50, codec, **options)
     with pytest.raises(VideoError, match="pyav"):
         VideoReader(path, backend="decord")
+
+
+@pytest.fixture
+def restore_default_backend():
+    yield
+    set_default_backend("pyav")
+
+
+def test_the_default_backend_is_set_once_for_all_readers(video, tmp_path, restore_default_backend):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    assert VideoReader(video).backend == "pyav"
+    set_default_backend("decord")
+    assert VideoReader(video).backend == "decord" and VideoReader(video, "pyav").backend == "pyav"
+    assert [number_of(frame) for frame in VideoReader(video).frames([5, 31, 2])] == [5, 31, 2]
+    flv = write_video(tmp_path / "v.flv", 50, "libx264", g="10", bf="2")
+    with pytest.raises(VideoError, match=r'v\.flv: decord .*; use video backend "pyav"'):
+        VideoReader(flv)
+    assert fingerprint(flv) == VideoReader(flv, "pyav").fingerprint
+    set_default_backend("auto")
+    assert VideoReader(flv).backend == "pyav"
+    with pytest.raises(VideoError, match='video backend "opencv" is unknown; use "auto", "pyav" or "decord"'):
+        set_default_backend("opencv")
+
+
+def test_brightness_does_not_depend_on_the_backend(video):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    one, two = (dict(VideoReader(video, backend).iter_luma(16)) for backend in ("pyav", "decord"))
+    assert all((one[index] == two[index]).all() for index in range(40))
+
+
+def test_folders_of_pictures_are_refused_by_decord(tmp_path):
+    (tmp_path / "fps.txt").write_text("10")
+    Image.fromarray(numbered_frame(0)).save(tmp_path / "0.png")
+    Image.fromarray(numbered_frame(1)).save(tmp_path / "1.png")
+    with pytest.raises(VideoError, match='decord reads no folder of pictures; use video backend "pyav"'):
+        VideoReader(tmp_path, "decord")
 
 
 def test_fingerprint_follows_the_content(video, tmp_path):

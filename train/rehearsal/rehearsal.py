@@ -18,7 +18,7 @@ from dataset.demonstration import Demonstration, read_demonstrations
 from dataset.files import write_text_atomically
 from dataset.labels import plan_steps
 from dataset.samples import build_sample_set, demonstration_curve
-from dataset.video import VideoReader
+from dataset.video import VideoReader, set_default_backend
 from infer.metrics.stages import answered_stages, labelled_stages
 from infer.records import make_records, read_records, write_records
 from train.recipe import EvaluationSection, Recipe
@@ -65,6 +65,7 @@ def rehearse(recipe: Recipe, output: Path, folds: int, max_frames: int) -> dict:
     """
     if folds < 2:
         raise ValueError(f"--folds is {folds}; at least 2 are needed: one part is held out, another is trained on")
+    set_default_backend(recipe.data.video_backend)
     demonstration = read_demonstrations(recipe.data.annotations)[0]
     annotation, reader = demonstration.annotation, VideoReader(demonstration.video)
     _check_plan(output, recipe, demonstration, folds, max_frames)

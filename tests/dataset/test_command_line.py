@@ -1,0 +1,66 @@
+"""The options that all commands share."""
+
+import argparse
+from importlib import import_module
+
+import pytest
+from material import ROOT, write_video
+
+from dataset import video as video_module
+from dataset.__main__ import main, make_parser
+from dataset.command_line import run_command
+from dataset.recipe import read_data_section
+
+COMMANDS = {
+    "dataset.__main__": ["a.json"],
+    "annotate.__main__": ["--video", "v.mp4"],
+    "infer.__main__": ["--model_path", "m", "--video_path", "v.mp4", "--task", "t", "--output_path", "o"],
+    "infer.report.__main__": ["--model_path", "m", "--output", "o"],
+    "infer.overlay.render": ["--output", "o.mp4"],
+}
+
+
+@pytest.fixture(autouse=True)
+def pyav_afterwards():
+    yield
+    video_module.set_default_backend("pyav")
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_commands_that_open_videos_set_the_backend(module, monkeypatch):
+    parser, seen = import_module(module).make_parser(), []
+
+    def command(arguments: argparse.Namespace) -> None:
+        seen.append(video_module._default_backend)
+
+    for flags, expected in (
+        ([], "pyav"),
+        (["--video_backend", "decord"], "decord"),
+        (["--video_backend=auto"], "pyav"),
+    ):
+        monkeypatch.setattr("sys.argv", ["program", *COMMANDS[module], *flags])
+        with pytest.raises(SystemExit) as ended:
+            run_command(import_module(module).make_parser(), command)
+        assert ended.value.code == 0 and seen.pop() == expected
+    with pytest.raises(SystemExit):
+        parser.parse_args([*COMMANDS[module], "--video_backend", "opencv"])
+
+
+def test_the_recipe_sets_the_backend_where_no_flag_does(annotation_path):
+    main(make_parser().parse_intermixed_args([str(annotation_path), "--check", "data.video_backend=decord"]))
+    assert video_module._default_backend == "decord"
+    assert read_data_section(ROOT / "recipes" / "nano.yaml").video_backend == "pyav"
+    with pytest.raises(ValueError, match=r"data\.video_backend"):
+        read_data_section(None, ["data.video_backend=opencv"])
+
+
+def test_a_refused_video_is_an_error_message(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    video = write_video(tmp_path / "v.flv", 50, "libx264", g="10", bf="2")
+    parser = argparse.ArgumentParser()
+    monkeypatch.setattr("sys.argv", ["program"])
+    video_module.set_default_backend("decord")
+    with pytest.raises(SystemExit) as ended:
+        run_command(parser, lambda arguments: print(video_module.VideoReader(video).fps))
+    assert ended.value.code == 2
+    assert 'use video backend "pyav"' in capsys.readouterr().err
