@@ -144,7 +144,8 @@ def run_path(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
         else:
             model = load_base(recipe, sft_config)
         if arguments.steps:  # no more frames than these steps show
-            data = replace(data, samples=data.samples[: arguments.steps * arguments.batch])
+            count = min(arguments.steps * arguments.batch, len(data.dataset))
+            data = replace(data, dataset=data.dataset.select(range(count)))
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
         losses = Losses()
         trainer.add_callback(losses)
