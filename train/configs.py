@@ -40,8 +40,8 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
         recipe: The run.
         folder: For checkpoints and logs during the run.
     """
-    for section, known in (("lora", LoraConfig), ("sft", SFTConfig)):
-        names = {item.name for item in fields(known)}
+    for section, config in (("lora", LoraConfig), ("sft", SFTConfig)):
+        names = {item.name for item in fields(config)}
         for key in getattr(recipe, section):
             if key not in names:
                 raise ValueError(unknown_key(f"{section}.{key}", key, names))

@@ -86,8 +86,8 @@ def estimate_cost(recipe: Recipe) -> Cost:
         image_tokens = image_token_counts(model, needed_frames(data.samples))
         counts = token_counts(model, data.samples, image_tokens)
         per_step = sft_config.per_device_train_batch_size * sft_config.gradient_accumulation_steps
-        wanted = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
-        spread = [round(i * (len(data.samples) - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+        count = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
+        spread = [round(i * (len(data.samples) - 1) / max(count - 1, 1)) for i in range(count)]
         part = replace(data, dataset=data.dataset.select(spread), held_out=[])
         with memory_explained(recipe):
             trainer = make_trainer(short, model, part, lora_config, sft_config)

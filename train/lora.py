@@ -139,7 +139,11 @@ def make_trainer(
     recipe: Recipe, model: ProgressModel, data: TrainingData, lora_config: Any, sft_config: Any
 ) -> ProgressTrainer:
     """Put a new adapter on the base and build the trainer; `model` is the adapted model afterwards."""
-    held_out = [{"episode": e.demonstration.episode, "frame_index": t} for e in data.held_out for t in e.frames]
+    held_out = [
+        {"episode": episode.demonstration.episode, "frame_index": t}
+        for episode in data.held_out
+        for t in episode.frames
+    ]
     patience = recipe.evaluation.patience
     try:
         trainer = ProgressTrainer(

@@ -107,8 +107,8 @@ class RunFolder:
         shutil.rmtree(self._earlier, ignore_errors=True)
 
     def _checkpoints(self) -> list[Path]:
-        found = [folder for folder in self.partial.glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
-        return sorted(found, key=lambda folder: int(folder.name.split("-")[-1]))
+        checkpoints = [folder for folder in self.partial.glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
+        return sorted(checkpoints, key=lambda folder: int(folder.name.split("-")[-1]))
 
     def _refuse_another_recipe(self, recipe: Recipe) -> None:
         before = (self.partial / RECIPE).read_text(encoding="utf-8")
