@@ -100,7 +100,7 @@ def make_recipe(arguments: argparse.Namespace, folder: str) -> Recipe:
 def random_2b(recipe: Recipe, device: str, pixels: int) -> ProgressModel:
     """Return a model of Qwen3-VL-2B's exact shape with random weights, behind the embedded model's tokenizer.
 
-    The demo's pictures are small: the least pixels are the most pixels, so that every image has the size asked for.
+    The demo's pictures are small: the least pixels are the most pixels, so that every image has this size.
     """
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
