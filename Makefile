@@ -56,37 +56,37 @@ $(VLLM)/.installed:
 	touch $@
 
 test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
-	HF_HUB_OFFLINE=1 ONETAKE_VLLM=$(VLLM)/bin/python $(PY) -m pytest tests/test_vllm_engine.py
+	HF_HUB_OFFLINE=1 ONETAKE_VLLM=$(VLLM)/bin/python $(PY) -m pytest tests/infer/vllm/test_client.py
 
-# say which variable a target lacks, with an example
+# name the variable that a target lacks, with an example
 need = $(if $(strip $($(1))),,$(error $(1) is missing, for example: make $@ $(2)))
 
-annotate: setup  ## label stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
+annotate: setup  ## mark stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
 	$(call need,VIDEO,VIDEO=my.mp4 TASK="What the robot does")
 	$(strip $(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
 	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
 	  $(if $(AUTH),--auth "$(AUTH)"))
 
-samples: setup  ## check an annotation and write its samples: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
+samples: setup  ## check an annotation and write the samples of a recipe: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
 	$(call need,ANNOTATIONS,ANNOTATIONS=my.json)
 	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output "$(or $(OUTPUT),samples.jsonl)"
 
 comma := ,
 empty :=
 space := $(empty) $(empty)
-lora: setup  ## adapt a model: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
+lora: setup  ## train an adapter: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
 	$(strip $(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET))
 
-merge: setup  ## write base and adapter as one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged]
+merge: setup  ## merge base and adapter into one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged]
 	$(call need,MODEL,MODEL=runs/demo/adapter)
 	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(or $(OUTPUT),$(MODEL)-merged)"
 
-infer: setup  ## read the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
+infer: setup  ## predict the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
 	$(call need,MODEL,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
 	$(call need,VIDEO,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
 	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(or $(OUTPUT),predictions.jsonl)"
 
-report: setup  ## compare base and adapter on annotated videos: MODEL=... ANNOTATIONS="held_out/*.json" [OUTPUT=runs/report]
+report: setup  ## evaluate an adapter on annotated episodes: MODEL=... ANNOTATIONS="held_out/*.json" [OUTPUT=runs/report]
 	$(call need,MODEL,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
 	$(call need,ANNOTATIONS,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
 	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(or $(OUTPUT),runs/report)"

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def random_weights(arguments: argparse.Namespace) -> None:
-    """One stream through a large model: answers fill their budget, the one before is the draft."""
+    """One stream through a large model: answers of fixed length, each drafted from the earlier ones."""
     from benchmarks.train_speed import random_2b
     from train.recipe import read_recipe
 
@@ -68,21 +68,21 @@ def random_weights(arguments: argparse.Namespace) -> None:
     window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
     indices = range(30, 30 + arguments.live)
-    shown = [window_indices(window, t, reader.fps) for t in indices]
-    pictures = dict(reader.iter_frames({i for window_frames in shown for i in window_frames}))
+    windows = [window_indices(window, t, reader.fps) for t in indices]
+    pictures = dict(reader.iter_frames({i for window_frames in windows for i in window_frames}))
     features: dict[int, FrameFeatures] = {}
-    known: list[list[int]] = []
+    drafts: list[list[int]] = []
     print(f"Qwen3-VL-2B's shape, {device}, {model.base.dtype}, images of {arguments.pixels} pixels a side\n")
     print("| window | naive s | infer s | steps | tokens equal |\n|---|---|---|---|---|")
-    for number, frames in enumerate(shown):
+    for number, frames in enumerate(windows):
         started = time.perf_counter()
         for i in frames:
             if i not in features:
                 features[i] = model.encode_frames(pictures[i][None])[0]
         row = [features[i] for i in frames]
-        (answer,) = greedy_answers(model, [row], [prompt], arguments.max_new_tokens, [known])
+        (answer,) = greedy_answers(model, [row], [prompt], arguments.max_new_tokens, [drafts])
         ours = time.perf_counter() - started
-        known = [answer.tokens, *known][:4]
+        drafts = [answer.tokens, *drafts][:4]
         started = time.perf_counter()
         (text,) = naive_answers(model, [[pictures[i] for i in frames]], prompt, arguments.max_new_tokens)
         naive = time.perf_counter() - started
@@ -93,7 +93,7 @@ def random_weights(arguments: argparse.Namespace) -> None:
 def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
     """Recorded videos: windows per second of both, all answers compared."""
     window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
-    left, ours, naive, compared, equal, encodings, frames_shown = arguments.windows, 0.0, 0.0, 0, 0, [0], 0
+    left, ours, naive, compared, equal, encodings, distinct_frames = arguments.windows, 0.0, 0.0, 0, 0, [0], 0
     texts: set[str] = set()
     count_encodings(model, encodings)
     paths = find_videos(arguments.videos)
@@ -104,8 +104,8 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
             left -= len(frames)
             if not frames:
                 break
-            shown = [window_indices(window, t, reader.fps) for t in frames]
-            frames_shown += len({index for indices in shown for index in indices})
+            windows = [window_indices(window, t, reader.fps) for t in frames]
+            distinct_frames += len({index for indices in windows for index in indices})
 
             before = encodings[0]
             started = time.perf_counter()
@@ -119,21 +119,23 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
             encoded = encodings[0] - before
 
             started = time.perf_counter()
-            pictures = dict(VideoReader(path).iter_frames({index for indices in shown for index in indices}))
+            pictures = dict(VideoReader(path).iter_frames({index for indices in windows for index in indices}))
             answers: list[str] = []
             for first in range(0, len(frames), arguments.batch_size):
-                part = [[pictures[i] for i in indices] for indices in shown[first : first + arguments.batch_size]]
+                part = [[pictures[i] for i in indices] for indices in windows[first : first + arguments.batch_size]]
                 answers += naive_answers(model, part, prompt, arguments.max_new_tokens)
             naive += time.perf_counter() - started
 
             encodings[0] = before + encoded  # the naive side's own are not counted
             texts.update(answers)
             compared += len(answers)
-            equal += sum(one.model_output == other for one, other in zip(predictions, answers, strict=True))
+            equal += sum(
+                prediction.model_output == answer for prediction, answer in zip(predictions, answers, strict=True)
+            )
     print(
         "| recorded video | windows/s | image encodings |\n|---|---|---|\n"
         f"| naive | {compared / naive:.1f} | {compared * window.size} |\n"
-        f"| infer | {compared / ours:.1f} | {encodings[0]} ({frames_shown} distinct frames) |\n\n"
+        f"| infer | {compared / ours:.1f} | {encodings[0]} ({distinct_frames} distinct frames) |\n\n"
         f"{naive / ours:.1f} times as fast; {equal} of {compared} texts equal, {len(texts)} different ones in all.\n"
     )
 
@@ -159,8 +161,8 @@ def live(model: ProgressModel, arguments: argparse.Namespace) -> None:
         prediction = stream.push(frame)
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
-        shown = [pictures[i] for i in window_indices(window, index, reader.fps)]
-        (answer,) = naive_answers(model, [shown], prompt, arguments.max_new_tokens)
+        frames_of_window = [pictures[i] for i in window_indices(window, index, reader.fps)]
+        (answer,) = naive_answers(model, [frames_of_window], prompt, arguments.max_new_tokens)
         naive.append(time.perf_counter() - started)
         equal += prediction.model_output == answer
     print("| live stream | median ms | mean ms | 95 % ms |\n|---|---|---|---|")

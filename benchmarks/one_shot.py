@@ -1,13 +1,13 @@
-"""How well one demonstration adapts a base: task families that it never saw, settings side by side, over seeds.
+"""How well one demonstration adapts a base: task families that it has not seen, settings side by side, over seeds.
 
     python benchmarks/one_shot.py run --families FOLDER/* --only default --seeds 0 1 2 --output runs/one_shot
     python benchmarks/one_shot.py table --output runs/one_shot --plot benchmarks/one_shot.png
 
 A family is a folder with `demo.json`, `held_out/*.json` (the name of an episode begins with its kind: success, pause,
 recovery, failure) and perhaps `more/*.json` (further demonstrations) and `held_out_camera/*.json` (another view). The
-settings file names lists of recipe overrides. Every run is one JSON file, kept when it exists, so that an interrupted
-call goes on where it stopped and two processes can share the work; one that was made in another way is an error. When
-a base was replaced under the same path, name another --output.
+settings file names lists of recipe overrides. Every run is one JSON file and is kept if it exists: an interrupted call
+continues, and two processes can share the work. A file that was made with other settings is an error. If a base was
+replaced under the same path, name another --output.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ def make_parser() -> argparse.ArgumentParser:
     """Build the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="adapt and judge; keeps what is there")
+    run = commands.add_parser("run", help="adapt and evaluate; keeps results that exist")
     run.add_argument("--families", nargs="+", required=True, help="folders, one task family each")
     run.add_argument("--recipe", default="recipes/nano.yaml")
-    run.add_argument("--model", help="base to adapt, in place of the recipe's")
+    run.add_argument("--model", help="base to adapt, instead of the recipe's")
     run.add_argument("--settings", default="benchmarks/one_shot.yaml", help="YAML: name -> overrides and options")
     run.add_argument("--only", nargs="+", help="names of settings (default: all)")
     run.add_argument("--seeds", nargs="+", type=int, default=[0])
     run.add_argument("--max_sampled_frames", type=int, help="frames per playback (default: all), for a quicker look")
     run.add_argument("--output", required=True)
-    table = commands.add_parser("table", help="print what runs reached, as Markdown")
+    table = commands.add_parser("table", help="print the results of runs, as Markdown")
     table.add_argument("--output", required=True)
     table.add_argument("--families", nargs="+", help="names of families to count (default: all)")
     table.add_argument("--per_family", action="store_true", help="one row per setting and family")
@@ -75,16 +75,16 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argparse.Namespace) -> None:
-    """Adapt to one family by one setting and seed, judge it, write `NAME--FAMILY--SEED.json`.
+    """Adapt to one family with one setting and seed, evaluate, write `NAME--FAMILY--SEED.json`.
 
     Raises:
-        ValueError: There is such a result, but made in another way; it would be counted as this one.
+        ValueError: There is such a result, but made with other settings.
     """
     result = Path(arguments.output) / f"{name}--{family.name}--{seed}.json"
-    wanted = setting.get("demonstrations", 1)
-    demonstrations = [family / "demo.json", *sorted((family / "more").glob("*.json"))[: wanted - 1]]
-    if len(demonstrations) < wanted:
-        print(f"{name}: {family} has {len(demonstrations)} demonstrations, {wanted} are asked for: left out")
+    count = setting.get("demonstrations", 1)
+    demonstrations = [family / "demo.json", *sorted((family / "more").glob("*.json"))[: count - 1]]
+    if len(demonstrations) < count:
+        print(f"{name}: {family} has {len(demonstrations)} demonstrations, the setting needs {count}: left out")
         return
     recipe = build_recipe(setting, demonstrations, seed, result.with_suffix(""), arguments)
     way = how_made(recipe, setting, family, arguments)
@@ -99,10 +99,10 @@ def run_one(name: str, setting: Any, family: Path, seed: int, arguments: argpars
     try:
         claim.touch(exist_ok=False)
     except FileExistsError:
-        print(f"{claim}: another process is at it (delete the file if none is)")
+        print(f"{claim}: another process works on it (delete the file if none does)")
         return
     try:
-        figures = adapt_and_judge(recipe, setting.get("base_only", False), family, way)
+        figures = adapt_and_evaluate(recipe, setting.get("base_only", False), family, way)
         row = {"setting": name, "family": family.name, "seed": seed, "way": way, **figures}
         write_text_atomically(result, json.dumps(row) + "\n")
     finally:
@@ -121,7 +121,7 @@ def build_recipe(
 
 
 def how_made(recipe: Recipe, setting: Any, family: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return all that the figures of a run depend on, but for the contents of the files that are named."""
+    """Return everything that the figures of a run depend on, except the contents of the named files."""
     others = [json.loads((Path(f) / "demo.json").read_text())["task"] for f in arguments.families if Path(f) != family]
     way = {
         "recipe": asdict(recipe),
@@ -130,10 +130,10 @@ def how_made(recipe: Recipe, setting: Any, family: Path, arguments: argparse.Nam
         "max_sampled_frames": arguments.max_sampled_frames,
         "other_tasks": sorted(others),
     }
-    return json.loads(json.dumps(way))  # as it is read back
+    return json.loads(json.dumps(way))  # as a result file holds it
 
 
-def adapt_and_judge(recipe: Recipe, base_only: bool, family: Path, way: dict[str, Any]) -> dict[str, Any]:
+def adapt_and_evaluate(recipe: Recipe, base_only: bool, family: Path, way: dict[str, Any]) -> dict[str, Any]:
     """Return times and episodes of one run; its adapter is deleted."""
     from infer.model.model import ProgressModel
     from infer.model.source import ModelSource
@@ -149,25 +149,26 @@ def adapt_and_judge(recipe: Recipe, base_only: bool, family: Path, way: dict[str
         shutil.rmtree(adapter)
     trained = time.monotonic() - started
     episodes = list(
-        judge(model, family, recipe.data.window, way["other_tasks"], way["readout"], way["max_sampled_frames"])
+        evaluate(model, family, recipe.data.window, way["other_tasks"], way["readout"], way["max_sampled_frames"])
     )
     seconds = time.monotonic() - started
     return {"train_seconds": round(trained, 1), "seconds": round(seconds, 1), "episodes": episodes}
 
 
-def judge(
+def evaluate(
     model, family: Path, window, other_tasks: Sequence[str], readout: str, max_sampled_frames: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield one row per held-out episode: labels, both playbacks, and what other tasks' texts read on it."""
+    """Yield one row per held-out episode: labels, both playbacks, and the values for other tasks."""
     from dataset.video import VideoReader
     from infer.decoding.settings import Decoding
     from infer.model.encoded_video import EncodedVideo
     from infer.playback import predict_video
     from infer.request import FrameChoice
 
-    def read(video, task, frames, reverse=False):
-        answers = list(predict_video(model, video, task, window, frames, reverse, decoding=Decoding(readout=readout)))
-        return [a.progress for a in answers], [a.parsed_progress is not None for a in answers]
+    def predict(video, task, frames, reverse=False):
+        decoding = Decoding(readout=readout)
+        predictions = list(predict_video(model, video, task, window, frames, reverse, decoding=decoding))
+        return [p.progress for p in predictions], [p.parsed_progress is not None for p in predictions]
 
     cameras = sorted((family / "held_out_camera").glob("*.json"))
     for path in [*sorted((family / "held_out").glob("*.json")), *cameras]:
@@ -175,8 +176,8 @@ def judge(
         reader = VideoReader(demonstration.video)
         video = EncodedVideo(model, reader, keep_all=True)
         frames = FrameChoice(max_sampled_frames=max_sampled_frames).frames(len(reader))
-        forward, parsed = read(video, demonstration.annotation.task, frames)
-        backward, parsed_back = read(video, demonstration.annotation.task, frames, reverse=True)
+        forward, parsed = predict(video, demonstration.annotation.task, frames)
+        backward, parsed_back = predict(video, demonstration.annotation.task, frames, reverse=True)
         row = {
             "episode": path.stem,
             "kind": "camera" if path in cameras else kind_of(demonstration),
@@ -188,7 +189,7 @@ def judge(
         }
         if row["kind"] == "success" and other_tasks:
             spread = FrameChoice(max_sampled_frames=WRONG_TASK_WINDOWS).frames(len(reader))
-            row["wrong_task"] = [value for task in other_tasks for value in read(video, task, spread)[0]]
+            row["wrong_task"] = [value for task in other_tasks for value in predict(video, task, spread)[0]]
         yield row
 
 
@@ -200,13 +201,13 @@ def kind_of(demonstration: Demonstration) -> str:
     return kinds[0] if kinds else "success"
 
 
-def rivals(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the run of a clock (0 to 100 over the playback, whichever way it runs) and of a constant, 50."""
-    for name in ("clock", "constant"):
+def baselines(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the run of the time baseline (0 to 100 over each playback) and of the constant baseline, 50."""
+    for name in ("time baseline", "constant baseline"):
         episodes = []
         for episode in row["episodes"]:
             count = len(episode["labels"])
-            values = np.linspace(0.0, 100.0, count).tolist() if name == "clock" else [50.0] * count
+            values = np.linspace(0.0, 100.0, count).tolist() if name == "time baseline" else [50.0] * count
             kept = {key: value for key, value in episode.items() if key != "wrong_task"}
             episodes.append(kept | {"forward": values, "backward": values, "parse_rate": None})
         yield row | {"setting": name, "seed": 0, "train_seconds": None, "episodes": episodes}
@@ -216,8 +217,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Average each figure over the episodes of a run, then over runs.
 
     voc, cycle_voc and mae are those of successes and pauses; `failures_below_90` is the share of failed episodes whose
-    last value is below 90 %, `auroc` the chance that a success ends above a failure of the same run, `wrong_task` the
-    mean percentage when asked about another family's task.
+    final value is below 90 %, `auroc` the probability that a success ends above a failure of the same run, `wrong_task`
+    the mean percentage for the task of another family.
     """
     blocks = [_summary_of_run(row) for row in rows]
     return {key: mean_of_defined([block[key] for block in blocks]) for key in blocks[0]}
@@ -225,7 +226,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 def _summary_of_run(row: dict[str, Any]) -> dict[str, float | None]:
     blocks = [episode_figures(episode) for episode in row["episodes"]]
-    ends = [(e["success"], _values(e, "forward")[-1]) for e in row["episodes"] if e["kind"] != "camera"]
+    episodes = [episode for episode in row["episodes"] if episode["kind"] != "camera"]
+    ends = [(episode["success"], _values(episode, "forward")[-1]) for episode in episodes]
     return {key: mean_of_defined([block[key] for block in blocks]) for key in blocks[0]} | {
         "auroc": auroc(*zip(*ends, strict=True)) if ends else None,
         "train_seconds": row["train_seconds"],
@@ -233,7 +235,7 @@ def _summary_of_run(row: dict[str, Any]) -> dict[str, float | None]:
 
 
 def episode_figures(episode: dict[str, Any]) -> dict[str, float | None]:
-    """Return the figures that one episode gives; None for those that its kind takes no part in."""
+    """Return the figures of one episode; None for those that its kind does not have."""
     kind, labels, forward = episode["kind"], np.array(episode["labels"]), _values(episode, "forward")
     plain, voc = kind in ("success", "pause"), metrics.voc(labels, forward)
     cycle_voc = metrics.cycle_voc(labels, forward, labels[::-1], _values(episode, "backward"))
@@ -284,7 +286,7 @@ def print_table(arguments: argparse.Namespace) -> None:
     if not rows:
         raise ValueError(f"{arguments.output} holds no results; make some with `one_shot.py run`")
     by_family = {row["family"]: row for row in rows}
-    rows = [*(rival for row in by_family.values() for rival in rivals(row)), *rows]
+    rows = [*(baseline for row in by_family.values() for baseline in baselines(row)), *rows]
     keys = list(dict.fromkeys((r["setting"], r["family"] if arguments.per_family else "") for r in rows))
     columns = list(summary(rows[:1]))
     print("| setting | family | seeds | " + " | ".join(columns) + " |")

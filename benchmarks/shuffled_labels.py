@@ -1,9 +1,9 @@
-"""Can the verdict say no? An adapter that was trained on shuffled labels must be rejected.
+"""Does the verdict reject a bad adapter? One that was trained on shuffled answers must be rejected.
 
     python benchmarks/shuffled_labels.py [--demo recipes/demo] [--output runs/shuffled] [SET ...]
 
-The samples of a demonstration keep their windows and swap their answers at random: an answer then says nothing about
-the pictures. The adapter is trained and judged by the same code as any other. Exit status 1 when the verdict is not
+The samples of a demonstration keep their windows, and their answers are shuffled: an answer then has nothing to do with
+its pictures. The adapter is trained and evaluated by the same code as any other. Exit status 1 if the verdict is not
 "do not use". Knows samples and commands; does not know how they are made.
 """
 
@@ -24,7 +24,7 @@ from dataset.samples import build_sample_set
 
 
 def shuffle_answers(samples: Sequence[VqaSample], seed: int) -> list[VqaSample]:
-    """Return the samples with completion and progress dealt out again among them; windows and prompts stay."""
+    """Return the samples with completions and progress shuffled among them; windows and prompts stay."""
     places = np.random.default_rng(seed).permutation(len(samples))
     return [
         replace(sample, completion=samples[place].completion, progress=samples[place].progress)
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", default="recipes/nano.yaml")
     parser.add_argument("--output", default="runs/shuffled")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max_sampled_frames", type=int, default=64, help="frames judged per episode")
+    parser.add_argument("--max_sampled_frames", type=int, default=64, help="most frames per episode")
     parser.add_argument("overrides", nargs="*", help="keys of the recipe, such as sft.max_steps=20")
     return parser
 

@@ -100,7 +100,7 @@ def make_recipe(arguments: argparse.Namespace, folder: str) -> Recipe:
 def random_2b(recipe: Recipe, device: str, pixels: int) -> ProgressModel:
     """Return a model of Qwen3-VL-2B's exact shape with random weights, behind the embedded model's tokenizer.
 
-    The demo's pictures are small: the least pixels are the most pixels, so that every image has the size asked for.
+    The demo's pictures are small: the least pixels are the most pixels, so that every image has this size.
     """
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
@@ -144,7 +144,8 @@ def run_path(path: str, arguments: argparse.Namespace) -> dict[str, Any]:
         else:
             model = load_base(recipe, sft_config)
         if arguments.steps:  # no more frames than these steps show
-            data = replace(data, samples=data.samples[: arguments.steps * arguments.batch])
+            count = min(arguments.steps * arguments.batch, len(data.dataset))
+            data = replace(data, dataset=data.dataset.select(range(count)))
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
         losses = Losses()
         trainer.add_callback(losses)

@@ -1,6 +1,7 @@
 """The direction of imports: dataset <- annotate; dataset <- infer <- train."""
 
 import ast
+import graphlib
 import importlib
 import re
 import tomllib
@@ -22,7 +23,7 @@ ONLY_THERE = {  # libraries that one file owns
     "decord": {"dataset/video.py"},
     "gradio": {"annotate/app.py"},
     "peft": {"infer/model/model.py", "train/configs.py"},
-    "trl": {"train/configs.py", "train/trainer.py"},
+    "trl": {"train/configs.py", "train/trainer.py", "train/trl_internals.py"},
 }
 
 
@@ -48,6 +49,60 @@ def test_dataset_never_imports_torch():
         assert not imported(path) & {"torch", "transformers", "peft", "trl"}, path
 
 
+def modules() -> dict[str, Path]:
+    """Return every module of the packages with its file; a folder is named by its `__init__.py`."""
+    found = {}
+    for package in ALLOWED:
+        for path in (ROOT / package).glob("**/*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_between_modules() -> dict[str, set[str]]:
+    """Return which module imports which, at the top or inside a function; imports for type checkers do not count."""
+    files = modules()
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        checked = [
+            node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        ]
+        ignored = {id(inner) for node in checked for inner in ast.walk(node)}
+        graph[name] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and id(node) not in ignored:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets = {target if target in files else node.module for target in whole}
+                graph[name] |= {target for target in targets if target in files and target != name}
+            elif isinstance(node, ast.Import) and id(node) not in ignored:
+                graph[name] |= {alias.name for alias in node.names if alias.name in files}
+    return graph
+
+
+def test_files_import_each_other_in_one_direction():
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+    list(graphlib.TopologicalSorter(imports_between_modules()).static_order())  # a CycleError names the files
+
+
+MOST_PARAMETERS = 8
+OF_PROCVLM = {"infer_progress_from_video"}  # keeps the keyword arguments of ProcVLM's function
+
+
+def test_public_functions_take_few_parameters():
+    """Settings that go together are dataclasses; those may have as many fields as they need."""
+    counts = {}
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name == "__init__"):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                count = len([argument for argument in arguments if argument.arg not in ("self", "cls")])
+                counts[f"{path.relative_to(ROOT)}:{node.name}"] = count
+    crowded = {name: count for name, count in counts.items() if count > MOST_PARAMETERS}
+    assert {name for name in crowded if name.split(":")[1] not in OF_PROCVLM} == set()
+
+
 @pytest.mark.parametrize("library", ONLY_THERE)
 def test_libraries_have_one_home(library):
     homes = {
@@ -59,20 +114,28 @@ def test_libraries_have_one_home(library):
     assert homes <= ONLY_THERE[library]
 
 
-def test_formats_are_imported_by_their_commands_only():
-    """Converters belong to `python -m dataset.convert`, conversations to `python -m dataset --export`."""
-    importers: dict[str, set[str]] = {}
-    for package in ALLOWED:
-        for path in (ROOT / package).glob("**/*.py"):
-            name = str(path.relative_to(ROOT))
-            if not name.startswith("dataset/formats/"):
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dataset.formats"):
-                        importers.setdefault(node.module, set()).add(name)
-    assert importers.pop("dataset.formats.conversations") == {"dataset/__main__.py"}
-    assert set().union(*importers.values()) == {"dataset/convert.py"}
-    top = {node.module for node in ast.parse((ROOT / "dataset/__main__.py").read_text(encoding="utf-8")).body
-           if isinstance(node, ast.ImportFrom)}  # fmt: skip
+OF_ONE_COMMAND = {  # folders and files that nothing but their own command imports
+    "dataset.formats.conversations": {"dataset.__main__"},
+    "dataset.formats": {"dataset.convert"},
+    "train.rehearsal": {"train.enough"},
+    "infer.report.compare": {"infer.report.__main__"},
+}
+
+
+def test_side_wings_are_imported_by_their_own_command_only():
+    graph = imports_between_modules()
+    importers: dict[str, set[str]] = {name: set() for name in OF_ONE_COMMAND}
+    for name, targets in graph.items():
+        for target in targets:
+            wing = next((wing for wing in OF_ONE_COMMAND if f"{target}.".startswith(f"{wing}.")), None)
+            if wing and not f"{name}.".startswith(f"{wing.removesuffix('.conversations')}."):
+                importers[wing].add(name)
+    assert importers == OF_ONE_COMMAND
+
+
+def test_a_check_does_not_load_the_export():
+    body = ast.parse((ROOT / "dataset/__main__.py").read_text(encoding="utf-8")).body
+    top = {node.module for node in body if isinstance(node, ast.ImportFrom)}
     assert "dataset.formats.conversations" not in top
 
 

@@ -1,4 +1,4 @@
-"""Every command that the README, the pages and the recipes name is parsed; the README's Python runs."""
+"""Every command in the README, CONTRIBUTING and the recipes is parsed; the Python of the documents runs."""
 
 import re
 import subprocess
@@ -48,6 +48,12 @@ def test_named_files_exist():
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)|`((?:recipes|infer|dataset|train|docs|tests)/[\w./]+)`", README):
         name = path[0] or path[1]
         assert (ROOT / name).exists(), name
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= 250
+    assert lines.index("5. **Evaluate** on episodes that you annotated and did not train on:") < 30  # the first screen
 
 
 def test_links_inside_the_page_have_a_heading():
@@ -101,12 +107,14 @@ class Environment:
 def test_the_python_shown_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     adapter = make_adapter(tmp_path / "adapter", 1, WindowSpec(8, rate_hz=6.25))
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "python_api.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(blocks) == 2
     record, live = (block.replace("runs/demo/adapter", str(Path(adapter))) for block in blocks)
-    known: dict = {}
-    exec(record.replace("use_lora=True,", "use_lora=True, max_sampled_frames=2, max_new_tokens=8,"), known)
-    assert len(known["rewards"]) == 2
-    known = {"env": Environment(), "policy": lambda observation: None, "observation": None}
-    exec(live, known)
-    assert isinstance(known["reward"], float)
+    names: dict = {}
+    exec(record.replace("use_lora=True,", "use_lora=True, max_sampled_frames=2, max_new_tokens=8,"), names)
+    assert len(names["rewards"]) == 2
+    names = {"env": Environment(), "policy": lambda observation: None, "observation": None}
+    exec(live, names)
+    assert isinstance(names["reward"], float)

@@ -1,6 +1,7 @@
-"""The adapter folder: everything that inference, a reader and a later run need, and the proof that it reloads.
+"""Write the adapter folder, and check that it reloads.
 
-Knows what belongs into the folder; does not know how the adapter was trained.
+Knows the content of the folder (its file names are in `infer.model.adapter_folder`); does not know how the adapter was
+trained.
 """
 
 from __future__ import annotations
@@ -26,23 +27,25 @@ from infer.model.source import ModelSource, split_revision
 from train.callbacks import base_checksums
 from train.collate import WindowCollator
 from train.model_card import write_card
+from train.peft_internals import name_base
 from train.recipe import Recipe
 from train.training_data import TrainingData
+from train.trl_internals import restore_forward
 
 PARITY_TOLERANCE = 1e-4  # largest difference of a logit between the trained model and the one loaded from disk
 PROBES = 4
-PROBE_TOKENS = 64  # of each answer; the rest follows from the weights that these come from
+PROBE_TOKENS = 64  # of each answer
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "av", "numpy")
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What the trained model makes of a few fixed samples, to be compared with the reloaded one.
+    """The output of the trained model for a few fixed samples, to be compared with the reloaded model's.
 
     Args:
-        inputs: The forward pass's arguments, without labels.
+        inputs: Arguments of the forward pass, without labels.
         logits: Float tensor, shape (samples, length, vocabulary).
-        answers: The beginnings of greedy answers, one per sample.
+        answers: The first tokens of greedy answers as text, one per sample.
         samples: The samples.
     """
 
@@ -61,21 +64,16 @@ def save_adapter(
 ) -> None:
     """Write PEFT's adapter, tokenizer, window rule, pixel budget, prompt version and samples.
 
-    The base is named as the recipe names it (a hub id with its revision, or a relative path), not by a path of this
-    machine.
+    The base has the name in the recipe (a hub id with its revision, or a relative path), not a path of this machine.
 
     Args:
         model: The trained model.
         folder: The adapter folder.
-        recipe: The run.
-        data: What it learnt from.
-        weights: The model's weights, gathered, where each process holds a part of them (FSDP).
+        recipe: The settings of the run.
+        data: What it was trained on.
+        weights: The gathered weights of the model, if each process holds a part of them (FSDP).
     """
-    name, _ = split_revision(recipe.model)
-    for config in model.model.peft_config.values():
-        config.base_model_name_or_path, config.revision = name, model.revision
-        if isinstance(config.target_modules, set):
-            config.target_modules = sorted(config.target_modules)  # the same file for the same run
+    name_base(model.model, split_revision(recipe.model)[0], model.revision)
     model.model.save_pretrained(folder, state_dict=weights)
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
@@ -85,7 +83,7 @@ def save_adapter(
 
 @torch.no_grad()
 def take_probes(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> Probes:
-    """Run a few samples, spread over the set, through the trained model."""
+    """Run a few samples, evenly spread over the set, through the trained model."""
     chosen = [samples[round(i * (len(samples) - 1) / (PROBES - 1))] for i in range(PROBES)]
     inputs = collator([asdict(sample) for sample in chosen])
     inputs.pop("labels")
@@ -96,12 +94,12 @@ def take_probes(model: ProgressModel, collator: WindowCollator, samples: Sequenc
 def check_reload(
     trained: ProgressModel, base_before: dict[str, int], probes: Probes, collator: WindowCollator, folder: Path
 ) -> float:
-    """Take the adapter off, prove that the base is what was loaded, put the folder's adapter on, compare.
+    """Remove the adapter, check that the base is unchanged, load the adapter from the folder, compare outputs.
 
     Args:
-        trained: The trained model; its base is free of adapters afterwards.
-        base_before: Checksums of the base's weights as they were loaded.
-        probes: What the trained model made of the fixed samples.
+        trained: The trained model; its base has no adapter afterwards.
+        base_before: Checksums of the base's weights before training.
+        probes: The output of the trained model.
         collator: Makes the same inputs again.
         folder: The adapter folder; the result is written into it.
 
@@ -113,7 +111,7 @@ def check_reload(
     """
     base = bare_base(trained)
     if base_checksums(base.model) != base_before:
-        raise ModelError("the base's weights are not what they were before training; the adapter was not put in place")
+        raise ModelError("the weights of the base changed during training; the adapter was not put in place")
     reloaded = base.with_adapter(folder)
     difference = (probes.logits - reloaded.base(**probes.inputs).logits.float()).abs().max().item()
     answers = _answers(reloaded, WindowCollator(reloaded, collator.frames, collator.as_pixels), probes.samples)
@@ -142,7 +140,7 @@ def check_reload(
 
 
 def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: str) -> None:
-    """After sharded training: load the folder as inference will and compare every adapter weight, bit by bit.
+    """After sharded training: load the folder as inference does and compare every adapter weight, bit by bit.
 
     Args:
         weights: The trained model's weights, gathered.
@@ -171,9 +169,9 @@ def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: st
 
 
 def bare_base(model: ProgressModel) -> ProgressModel:
-    """Take the adapter off and undo what the trainer did to the base; returns the base as it was loaded."""
+    """Remove the adapter and the changes that the trainer made; return the base as it was loaded."""
     base = model.model.unload() if model.has_adapter else model.model
-    base.__dict__.pop("forward", None)  # TRL's fused head, put on the instance
+    restore_forward(base)
     return ProgressModel(base.eval(), model.tokenizer, model.image_processor, model.base_name)
 
 
@@ -182,15 +180,15 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
 
     Args:
         folder: The adapter folder, otherwise complete.
-        recipe: The run.
-        data: What it learnt from.
+        recipe: The settings of the run.
+        data: What it was trained on.
         figures: `seconds`, `steps`, `samples`, `mean_loss`, `base_revision`, `reload_logit_difference`, `evaluations`,
-            `best_step` and what else was measured.
+            `best_step` and other measurements.
     """
     summary = {
         **figures,
         "base_model": recipe.model,
-        "prompt_version": PROMPT_VERSION,  # of the prompt and of the answer: they are rendered side by side
+        "prompt_version": PROMPT_VERSION,  # of prompt and answer
         "window": recipe.data.window.to_dict(),
         "data": data.sources,
         "versions": {"onetake": onetake_version(), **{package: version(package) for package in PACKAGES}},
@@ -200,14 +198,14 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
 
 
 def _answers(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> list[str]:
-    """Return the beginnings of greedy answers, one at a time: prompts may differ."""
+    """Return the first tokens of greedy answers as text, one sample at a time: prompts may differ."""
     answers = []
     for sample in samples:
         window = [collator.frames[sample.video, index] for index in sample.window_frame_indices]
         if collator.as_pixels:
-            pixels = torch.cat([one.values[0] for one in window])
-            features = model.encode_pixels(pixels, torch.tensor([one.grid_thw for one in window]))
+            pixels = torch.cat([frame.values[0] for frame in window])
+            features = model.encode_pixels(pixels, torch.tensor([frame.grid_thw for frame in window]))
         else:
-            features = [one.features(model.device) for one in window]
+            features = [frame.features(model.device) for frame in window]
         answers += answer_windows(model, [features], sample.prompt, PROBE_TOKENS)
     return answers

@@ -1,4 +1,4 @@
-"""Guards of a run: what must hold at the first step, what stops it, and what running out of memory means.
+"""Trainer callbacks: checks of gradients and base weights, saving after a signal; and the error for lack of memory.
 
 Knows parameters, gradients and trainer callbacks; does not know samples or files.
 """
@@ -17,14 +17,14 @@ from train.run_folder import Interruption, RunFolder, mark_complete
 
 
 class TrainingError(ModelError):
-    """A run that cannot go on; the message says what was kept and what to change."""
+    """A run that cannot go on; the message names what was kept and what to change."""
 
 
-class LearningGuard(TrainerCallback):
-    """Stops a run that learns nothing, learns the wrong weights, or has left the finite numbers.
+class CheckWeights(TrainerCallback):
+    """Stops a run that learns nothing, changes the base, or has a loss that is not finite.
 
-    Before the first update: every LoRA module has a gradient that is finite and not all zero. After it: the base's
-    weights are what they were. Before every update: the gradients are finite, so that a NaN never reaches a weight.
+    Before the first update: every LoRA module has a finite gradient that is not all zero. After it: the weights of the
+    base are unchanged. Before every update: the gradients are finite, so that no NaN reaches a weight.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -40,14 +40,14 @@ class LearningGuard(TrainerCallback):
         gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
         if state.global_step == self._first_step:
             refuse_dead_modules(gradients)
-        if args.fp16:  # its gradient scaler meets overflows on purpose and skips those steps
+        if args.fp16:  # the gradient scaler causes overflows on purpose and skips those steps
             return
         norms = torch.stack([_local(grad).norm() for grad in gradients.values() if grad is not None])
         if not torch.isfinite(norms).all():
             checkpoint = self._run.last_checkpoint()
             kept = f"the last good one is kept in {checkpoint}" if checkpoint else "none was saved yet"
             raise TrainingError(
-                f"the loss is not finite any more at step {state.global_step + 1} (learning rate "
+                f"the loss is not finite at step {state.global_step + 1} (learning rate "
                 f"{args.learning_rate:g}); the step was not taken, {kept}. Lower sft.learning_rate, or set "
                 "sft.max_grad_norm=0.5 or sft.warmup_steps"
             )
@@ -62,8 +62,8 @@ class LearningGuard(TrainerCallback):
                 )
 
 
-class StopAndKeep(TrainerCallback):
-    """Saves and stops after the step in which a signal came; marks checkpoints that are completely written."""
+class SaveOnSignal(TrainerCallback):
+    """Saves and stops after the step in which a signal came; marks checkpoints that are complete."""
 
     def __init__(self, run: RunFolder, interruption: Interruption) -> None:
         self._run, self._interruption = run, interruption
@@ -80,9 +80,9 @@ class StopAndKeep(TrainerCallback):
 
 
 def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
-    """Refuse the first step where a LoRA module gets no gradient, an infinite one, or zeros only.
+    """Refuse the first step if a LoRA module gets no gradient, or only zeros.
 
-    LoRA starts with one of its two matrices at zero, so one of the pair has a zero gradient at first.
+    LoRA starts with one of its two matrices at zero, so one of each pair has a zero gradient at first.
 
     Args:
         gradients: Per trainable parameter its gradient.
@@ -105,7 +105,7 @@ def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
 
 
 def base_checksums(model: torch.nn.Module) -> dict[str, int]:
-    """Return an exact checksum per frozen parameter: the sum of its bits as integers; equal weights, equal sums."""
+    """Return a checksum per frozen parameter: the sum of its bits as integers."""
     return {
         name: int(_bits(_local(weight)).sum(dtype=torch.int64).item())
         for name, weight in model.named_parameters()
@@ -115,7 +115,7 @@ def base_checksums(model: torch.nn.Module) -> dict[str, int]:
 
 @contextmanager
 def memory_explained(recipe: Recipe) -> Iterator[None]:
-    """Turn running out of memory inside the block into an error that names what to lower."""
+    """Turn lack of memory inside the block into an error that names what to lower."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -132,7 +132,7 @@ def memory_explained(recipe: Recipe) -> Iterator[None]:
 
 
 def _any_process(flag: bool, device: torch.device) -> bool:
-    """Return whether any process raised the flag: all must stop after the same step."""
+    """Return whether the flag is set in any process: all must stop after the same step."""
     if not torch.distributed.is_initialized():
         return flag
     wish = torch.tensor(int(flag), device=device)

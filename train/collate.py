@@ -1,4 +1,4 @@
-"""Samples and prepared frames to model inputs: what happens between the data set and the training step.
+"""Model inputs from samples and prepared frames: the step between the data set and the model.
 
 Knows samples, prepared frames and token counts; does not know the trainer, LoRA or files.
 """
@@ -20,7 +20,7 @@ from train.features import FrameKey, PreparedFrame
 
 
 def needed_frames(samples: Sequence[VqaSample]) -> dict[str, set[int]]:
-    """Return per video the frames that the samples show."""
+    """Return per video the frames in the windows of the samples."""
     needed: dict[str, set[int]] = {}
     for sample in samples:
         needed.setdefault(sample.video, set()).update(sample.window_frame_indices)
@@ -28,19 +28,19 @@ def needed_frames(samples: Sequence[VqaSample]) -> dict[str, set[int]]:
 
 
 class WindowCollator:
-    """Turns rows of the samples' data set into model inputs, with the loss on the answer only.
+    """Turns rows of the data set into model inputs, with the loss on the answer only.
 
     Args:
         model: Tokenizer, chat template and device.
-        frames: Every frame of the samples' windows: features, or pixels with `as_pixels`.
-        as_pixels: The vision tower learns: give the forward pass pixels, so that it encodes them in the step.
+        frames: Every frame of the windows: features, or pixels with `as_pixels`.
+        as_pixels: Give the forward pass pixels, because the vision tower is trained.
     """
 
     def __init__(self, model: ProgressModel, frames: Mapping[FrameKey, PreparedFrame], as_pixels: bool = False) -> None:
         self.model, self.frames, self.as_pixels = model, frames, as_pixels
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return the keyword arguments of the model's forward pass, `labels` included."""
+        """Return the keyword arguments of the forward pass, `labels` included."""
         prompts, completions = [row["prompt"] for row in rows], [row["completion"] for row in rows]
         keys = [[(row["video"], index) for index in row["window_frame_indices"]] for row in rows]
         if self.as_pixels:
@@ -53,13 +53,13 @@ class WindowCollator:
         self, windows: Sequence[Sequence[PreparedFrame]], prompts: Sequence[str], completions: Sequence[str]
     ) -> dict[str, Any]:
         merge = self.model.image_processor.merge_size**2
-        counted = [  # only the number of visual tokens counts here; the forward pass makes the tokens
-            [FrameFeatures(torch.empty(len(one.values[0]) // merge, 0), (), one.grid_thw) for one in window]
+        counted = [  # the builder needs the number of visual tokens only; the forward pass computes them
+            [FrameFeatures(torch.empty(len(frame.values[0]) // merge, 0), (), frame.grid_thw) for frame in window]
             for window in windows
         ]
         inputs = self.model.inputs.build(counted, prompts, completions)
         inputs.pop(ENCODED_IMAGES)
-        pixels = torch.cat([one.values[0] for window in windows for one in window])
+        pixels = torch.cat([frame.values[0] for window in windows for frame in window])
         return {**inputs, "pixel_values": pixels.to(self.model.device, non_blocking=True)}
 
 
@@ -87,27 +87,27 @@ def token_counts(model: ProgressModel, samples: Sequence[VqaSample], image_token
 
 
 def refuse_long_samples(model: ProgressModel, samples: Sequence[VqaSample], max_length: int | None) -> None:
-    """Refuse samples that are too long before the first step: cutting one would cut image tokens.
+    """Refuse samples that are too long; cutting one would cut image tokens.
 
     Args:
         model: Tokenizer, chat template, pixel budget.
         samples: The samples.
-        max_length: Most tokens of a sample; None takes what the base can read.
+        max_length: Most tokens of a sample; None takes the limit of the base.
 
     Raises:
-        ValueError: A sample is too long; the message has the numbers of the longest and what to lower.
+        ValueError: A sample is too long; the message names the longest and what to lower.
     """
     limit = max_length or model.base.config.text_config.max_position_embeddings
-    origin = "sft.max_length" if max_length else "the base's own limit"
+    origin = "sft.max_length" if max_length else "the limit of the base"
     image_tokens = image_token_counts(model, needed_frames(samples))
     counts = token_counts(model, samples, image_tokens)
     longest = max(range(len(samples)), key=lambda number: counts[number])
     if counts[longest] <= limit:
         return
     sample, too_long = samples[longest], sum(count > limit for count in counts)
-    shown, per_image = len(sample.window_frame_indices), image_tokens[sample.video]
+    images, per_image = len(sample.window_frame_indices), image_tokens[sample.video]
     raise ValueError(
         f"{too_long} of {len(samples)} samples are longer than {origin} = {limit} tokens; the longest (frame "
-        f"{sample.frame_index} of {sample.video}) has {counts[longest]}: {shown} images x {per_image} tokens and "
-        f"{counts[longest] - shown * per_image} of text. Lower data.window.size or image.max_pixels, or raise {origin}"
+        f"{sample.frame_index} of {sample.video}) has {counts[longest]}: {images} images x {per_image} tokens and "
+        f"{counts[longest] - images * per_image} of text. Lower data.window.size or image.max_pixels, or raise {origin}"
     )

@@ -1,4 +1,4 @@
-"""PEFT's and TRL's own configurations from a recipe; what cannot work is refused here, by the key's name.
+"""The configurations of PEFT and TRL, built from a recipe; keys that cannot work are refused by name.
 
 Knows `LoraConfig` and `SFTConfig`; does not know samples or the model.
 """
@@ -21,7 +21,7 @@ from train.recipe import SMALLER_IS_BETTER, Recipe
 
 LANGUAGE_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")  # names that the vision tower does not use
 
-FORCED = {  # what a recipe may not choose: the collator reads the samples' own columns and moves tensors itself
+FORCED = {  # a recipe cannot set these: the collator uses the columns of the samples and moves tensors itself
     "remove_unused_columns": False,
     "dataset_kwargs": {"skip_prepare_dataset": True},
     "dataloader_pin_memory": False,
@@ -38,10 +38,10 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
 
     Args:
         recipe: The run.
-        folder: Where checkpoints and logs go while it lasts.
+        folder: For checkpoints and logs during the run.
     """
-    for section, known in (("lora", LoraConfig), ("sft", SFTConfig)):
-        names = {item.name for item in fields(known)}
+    for section, config in (("lora", LoraConfig), ("sft", SFTConfig)):
+        names = {item.name for item in fields(config)}
         for key in getattr(recipe, section):
             if key not in names:
                 raise ValueError(unknown_key(f"{section}.{key}", key, names))
@@ -50,14 +50,14 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
     sft = {
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_nan_inf_filter": False,
-        "use_cpu": not torch.cuda.is_available(),  # several processes without a GPU find each other only if told
+        "use_cpu": not torch.cuda.is_available(),  # several processes on a CPU need it to find each other
         "run_name": _run_name(Path(recipe.sft["output_dir"])),
         **recipe.sft,
         **_forced(recipe, folder),
         **_evaluation(recipe),
     }
     if sft.get("save_strategy", "steps") != "no":
-        sft["save_total_limit"] = max(2, sft.get("save_total_limit") or 2)  # one may be cut off while it is written
+        sft["save_total_limit"] = max(2, sft.get("save_total_limit") or 2)  # one may be incomplete
     _choose_reports(sft)
     try:
         return LoraConfig(task_type="CAUSAL_LM", **lora), SFTConfig(**sft)
@@ -66,7 +66,7 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
 
 
 def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Return what a recipe may not choose, and what depends on the run."""
+    """Return the keys that a recipe cannot set, and those that depend on the run."""
     for key, value in FORCED.items():
         if recipe.sft.get(key, value) != value:
             raise ValueError(f"recipe: `sft.{key}` is {recipe.sft[key]!r}; it must be {value!r} here, leave it out")
@@ -101,7 +101,7 @@ def _evaluation(recipe: Recipe) -> dict[str, Any]:
         "metric_for_best_model": section.metric,
         "greater_is_better": section.metric not in SMALLER_IS_BETTER,
         "load_best_model_at_end": True,
-        "restore_callback_states_from_checkpoint": True,  # how long ago the best evaluation was
+        "restore_callback_states_from_checkpoint": True,  # the count of early stopping
     }
 
 
@@ -111,7 +111,7 @@ def _run_name(output: Path) -> str:
 
 
 def _choose_reports(sft: dict[str, Any]) -> None:
-    """Make wandb work without a login, and say so; refuse a report whose package is missing."""
+    """Make wandb work without a login; refuse a report whose package is missing."""
     chosen = sft.setdefault("report_to", "none")
     names = [chosen] if isinstance(chosen, str) else list(chosen)
     if "tensorboard" in names and not (find_spec("tensorboard") or find_spec("tensorboardX")):

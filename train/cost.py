@@ -1,6 +1,6 @@
-"""What a run will cost, before it is paid: counts, memory, and time from three timed steps.
+"""The cost of a run, estimated before it: counts, memory, and time from three timed steps.
 
-Knows how to run a few steps and what they took; writes no adapter.
+Knows how to run and time a few steps; writes no adapter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WARM_UP_STEPS = 1
 
 @dataclass(frozen=True)
 class Cost:
-    """The bill.
+    """The estimated cost of a run.
 
     Args:
         samples: Samples of one epoch.
@@ -40,14 +40,14 @@ class Cost:
         image_tokens: See `tokens`.
         longest_sample: Tokens of the longest sample.
         frames: Distinct frames, each encoded once.
-        trainable_parameters: What LoRA adds.
+        trainable_parameters: Parameters that LoRA adds.
         parameters: All parameters, adapter included.
         weights_gb: Memory of the weights, in 10^9 bytes.
-        training_gb: Memory of the adapter's gradients and of the optimizer.
+        training_gb: Memory of the gradients of the adapter and of the optimizer.
         peak_gb: Peak memory of the timed steps: of the GPU, or of this process on a CPU.
         seconds_per_step: Median of three steps, after one to warm up.
-        seconds_to_encode: All frames, from the ones of the timed steps.
-        seconds: Encoding and all steps; evaluations during training are not in it.
+        seconds_to_encode: For all frames, from the time for those of the timed steps.
+        seconds: Encoding and all steps, without evaluations.
     """
 
     samples: int
@@ -67,10 +67,10 @@ class Cost:
 
 
 def estimate_cost(recipe: Recipe) -> Cost:
-    """Load the base, take a few steps on a part of the samples and extrapolate.
+    """Load the base, run a few steps on a part of the samples and extrapolate.
 
     Raises:
-        ValueError: What the run itself would refuse, too.
+        ValueError: The run itself would raise it.
     """
     data = read_training_data(recipe)
     with tempfile.TemporaryDirectory() as folder:
@@ -86,8 +86,8 @@ def estimate_cost(recipe: Recipe) -> Cost:
         image_tokens = image_token_counts(model, needed_frames(data.samples))
         counts = token_counts(model, data.samples, image_tokens)
         per_step = sft_config.per_device_train_batch_size * sft_config.gradient_accumulation_steps
-        wanted = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
-        spread = [round(i * (len(data.samples) - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+        count = min(len(data.samples), per_step * (WARM_UP_STEPS + TIMED_STEPS))
+        spread = [round(i * (len(data.samples) - 1) / max(count - 1, 1)) for i in range(count)]
         part = replace(data, dataset=data.dataset.select(spread), held_out=[])
         with memory_explained(recipe):
             trainer = make_trainer(short, model, part, lora_config, sft_config)
@@ -101,7 +101,7 @@ def estimate_cost(recipe: Recipe) -> Cost:
 
 
 def format_cost(cost: Cost) -> str:
-    """Return the bill as lines of text."""
+    """Return the cost as lines of text."""
     share = cost.trainable_parameters / cost.parameters
     lines = [
         ("samples", f"{cost.samples:,} per epoch"),
@@ -109,10 +109,10 @@ def format_cost(cost: Cost) -> str:
         ("tokens", f"{cost.tokens:,} per epoch, {cost.image_tokens:,} of them visual; longest {cost.longest_sample:,}"),
         ("frames", f"{cost.frames:,}, each encoded once ({cost.seconds_to_encode:.0f} s)"),
         ("trainable", f"{cost.trainable_parameters:,} of {cost.parameters:,} parameters ({share:.2%})"),
-        ("memory", f"weights {cost.weights_gb:.2f} GB, adapter's training {cost.training_gb:.2f} GB"),
+        ("memory", f"weights {cost.weights_gb:.2f} GB, gradients and optimizer {cost.training_gb:.2f} GB"),
         ("peak", f"{cost.peak_gb:.2f} GB in the timed steps"),
         ("step", f"{cost.seconds_per_step:.2f} s, median of {TIMED_STEPS}"),
-        ("time", f"about {_duration(cost.seconds)} (evaluations not counted)"),
+        ("time", f"about {_duration(cost.seconds)} (without evaluations)"),
     ]
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
 

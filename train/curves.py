@@ -1,7 +1,6 @@
-"""What a run shows while it goes on: log, curves, predictions against labels; as files always, to wandb and TensorBoard
-where the recipe asks for them.
+"""Log, curves and predictions of a run in progress: as files, and in wandb and TensorBoard if the recipe sets it.
 
-Knows the trainer's log and the readings of held-out episodes; does not know how either came about.
+Knows the trainer's log and the evaluations of held-out episodes; does not know how they are made.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from dataset.files import write_text_atomically
 from dataset.video import VideoReader
 from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG
 from infer.records import make_records, write_records
-from train.evaluation import EpisodeReading
+from train.evaluation import EpisodeEvaluation
+from train.trl_internals import tensorboard_writer
 
 SECONDS_BETWEEN_DRAWINGS = 30.0
 _LABEL, _ADAPTER, _SECOND = "#6b7280", "#1d4ed8", "#d97706"  # as in the report
@@ -29,7 +29,7 @@ _LABEL, _ADAPTER, _SECOND = "#6b7280", "#1d4ed8", "#d97706"  # as in the report
 class CurveFiles(TrainerCallback):
     """Keeps `training_log.jsonl` and `curves.png` in the run's folder up to date.
 
-    Both are written from the trainer's whole log, so that a resumed run continues them where its checkpoint was.
+    Both are written from the whole log of the trainer: a resumed run continues them from its checkpoint.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,50 +87,50 @@ def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     _save(figure, path)
 
 
-def show_evaluation(folder: Path, step: int, readings: Sequence[EpisodeReading]) -> None:
-    """Write an evaluation's predictions (JSONL per episode) and its plot; `held_out.png` is the last one's."""
+def show_evaluation(folder: Path, step: int, evaluations: Sequence[EpisodeEvaluation]) -> None:
+    """Write the predictions of an evaluation (JSONL per episode) and its plot; `held_out.png` is the latest."""
     target = folder / EVALUATIONS / f"step-{step:06d}"
-    for reading in readings:
-        demonstration = reading.demonstration
-        records = make_records(demonstration.video, demonstration.annotation.task, reading.predictions)
+    for evaluation in evaluations:
+        demonstration = evaluation.demonstration
+        records = make_records(demonstration.video, demonstration.annotation.task, evaluation.predictions)
         write_records(target / f"{demonstration.episode}.jsonl", records)
-    draw_readings(target / HELD_OUT, step, readings)
+    draw_evaluations(target / HELD_OUT, step, evaluations)
     (folder / HELD_OUT).write_bytes((target / HELD_OUT).read_bytes())
 
 
-def draw_readings(path: Path, step: int, readings: Sequence[EpisodeReading]) -> None:
+def draw_evaluations(path: Path, step: int, evaluations: Sequence[EpisodeEvaluation]) -> None:
     """Draw predictions against labels, one row per episode: over time, and point by point."""
-    shown = readings[:8]  # more rows than that no picture shows well; the JSONL files have all
-    figure, axes = _figure(len(shown), 2, width=9.5, height=2.3 * len(shown), widths=(3, 1))
-    for (curve, scatter), reading in zip(axes, shown, strict=True):
-        seconds = [prediction.timestamp_sec for prediction in reading.predictions]
-        curve.plot(seconds, reading.labels, color=_LABEL, linewidth=2, linestyle=(0, (5, 2)), label="label")
-        curve.plot(seconds, reading.values, color=_ADAPTER, linewidth=1.6, marker=".", label=f"step {step}")
-        voc, cycle, mae = (_number(reading.metrics[name]) for name in ("voc", "cycle_voc", "mae"))
+    drawn = evaluations[:8]  # a picture holds no more rows; the JSONL files have all
+    figure, axes = _figure(len(drawn), 2, width=9.5, height=2.3 * len(drawn), widths=(3, 1))
+    for (curve, scatter), evaluation in zip(axes, drawn, strict=True):
+        seconds = [prediction.timestamp_sec for prediction in evaluation.predictions]
+        curve.plot(seconds, evaluation.labels, color=_LABEL, linewidth=2, linestyle=(0, (5, 2)), label="label")
+        curve.plot(seconds, evaluation.values, color=_ADAPTER, linewidth=1.6, marker=".", label=f"step {step}")
+        voc, cycle, mae = (_number(evaluation.metrics[name]) for name in ("voc", "cycle_voc", "mae"))
         curve.set_title(
-            f"{reading.demonstration.episode}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
+            f"{evaluation.demonstration.episode}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
         )
         curve.set(ylim=(-4, 104), ylabel="progress (%)", xlabel="seconds")
         scatter.plot([0, 100], [0, 100], color=_LABEL, linewidth=1)
-        scatter.plot(reading.labels, reading.values, ".", color=_ADAPTER)
+        scatter.plot(evaluation.labels, evaluation.values, ".", color=_ADAPTER)
         scatter.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="label (%)", ylabel="predicted (%)")
     axes[0][0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8, borderpad=0)
     _save(figure, path)
 
 
-def report_evaluation(trainer: Any, folder: Path, readings: Sequence[EpisodeReading]) -> None:
-    """Send the plot and a table of sample answers to wandb and TensorBoard where the run reports there."""
+def report_evaluation(trainer: Any, folder: Path, evaluations: Sequence[EpisodeEvaluation]) -> None:
+    """Send the plot and a table of some answers to wandb and TensorBoard if the run reports there."""
     step = trainer.state.global_step
     wandb = wandb_run(trainer.args.report_to)
     if wandb:
         wandb.log(
             {
                 "held_out/predicted_against_label": wandb.Image(str(folder / HELD_OUT)),
-                "held_out/answers": wandb.Table(columns=_COLUMNS, data=_table(wandb, readings)),
+                "held_out/answers": wandb.Table(columns=_COLUMNS, data=_table(wandb, evaluations)),
                 "train/global_step": step,
             }
         )
-    writer = next((w for c in trainer.callback_handler.callbacks if (w := getattr(c, "tb_writer", None))), None)
+    writer = tensorboard_writer(trainer)
     if writer:
         from PIL import Image
 
@@ -139,7 +139,7 @@ def report_evaluation(trainer: Any, folder: Path, readings: Sequence[EpisodeRead
 
 
 def wandb_run(report_to: Sequence[str]) -> Any:
-    """Return the wandb module when this run reports there and has been started, else None."""
+    """Return the wandb module if this run reports there and has been started, else None."""
     if "wandb" not in report_to:
         return None
     import wandb
@@ -148,7 +148,7 @@ def wandb_run(report_to: Sequence[str]) -> Any:
 
 
 def report_adapter(report_to: Sequence[str], output: Path) -> None:
-    """Hand the complete adapter folder to wandb as an artifact and close its run."""
+    """Upload the complete adapter folder to wandb as an artifact and close its run."""
     wandb = wandb_run(report_to)
     if wandb:
         artifact = wandb.Artifact(f"{wandb.run.name or wandb.run.id}-adapter".replace(" ", "-"), type="model")
@@ -160,16 +160,17 @@ def report_adapter(report_to: Sequence[str], output: Path) -> None:
 _COLUMNS = ["episode", "frame", "current frame", "label", "predicted", "answer"]
 
 
-def _table(wandb: Any, readings: Sequence[EpisodeReading], rows_per_episode: int = 6) -> list[list[Any]]:
+def _table(wandb: Any, evaluations: Sequence[EpisodeEvaluation], rows_per_episode: int = 6) -> list[list[Any]]:
     rows = []
-    for reading in readings:
-        reader = VideoReader(reading.demonstration.video)
-        chosen = np.linspace(0, len(reading.predictions) - 1, min(rows_per_episode, len(reading.predictions)))
+    for evaluation in evaluations:
+        reader = VideoReader(evaluation.demonstration.video)
+        count = len(evaluation.predictions)
+        chosen = np.linspace(0, count - 1, min(rows_per_episode, count))
         for number in chosen.round().astype(int):
-            prediction = reading.predictions[number]
+            prediction = evaluation.predictions[number]
             image = wandb.Image(reader.frame(prediction.frame_index))
             rows.append(
-                [reading.demonstration.episode, prediction.frame_index, image, float(reading.labels[number]),
+                [evaluation.demonstration.episode, prediction.frame_index, image, float(evaluation.labels[number]),
                  prediction.parsed_progress, prediction.model_output]
             )  # fmt: skip
     return rows

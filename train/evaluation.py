@@ -1,4 +1,4 @@
-"""Evaluation during training: held-out episodes read by the code that inference runs.
+"""Evaluation during training: the held-out set predicted by the code of inference.
 
 Knows episodes, predictions and metrics; does not know the trainer, nor where results are shown.
 """
@@ -23,14 +23,14 @@ from train.training_data import HeldOutEpisode
 
 
 @dataclass(frozen=True)
-class EpisodeReading:
-    """One episode as the model reads it now.
+class EpisodeEvaluation:
+    """The predictions of the present model on one episode.
 
     Args:
         demonstration: The annotated episode.
-        labels: Percent at the judged frames, float64, shape (frames,).
-        predictions: Forward playback, one per judged frame.
-        values: Their percentages, float64, shape (frames,); nan where an answer had none.
+        labels: Percent at the sampled frames, float64, shape (frames,).
+        predictions: Forward playback, one per sampled frame.
+        values: Their percentages, float64, shape (frames,); nan where an answer has none.
         metrics: `infer.metrics.block.metric_block` of forward and reversed playback.
     """
 
@@ -41,9 +41,11 @@ class EpisodeReading:
     metrics: dict[str, float | None]
 
 
-def read_episodes(model: ProgressModel, episodes: Sequence[HeldOutEpisode], window: WindowSpec) -> list[EpisodeReading]:
-    """Predict every judged frame, forward and reversed, with the adapter as it is."""
-    readings = []
+def evaluate_episodes(
+    model: ProgressModel, episodes: Sequence[HeldOutEpisode], window: WindowSpec
+) -> list[EpisodeEvaluation]:
+    """Predict every sampled frame, forward and reversed, with the present adapter."""
+    evaluations = []
     for episode in episodes:
         demonstration, frames = episode.demonstration, list(episode.frames)
         video = EncodedVideo(model, VideoReader(demonstration.video), keep_all=True)
@@ -51,15 +53,15 @@ def read_episodes(model: ProgressModel, episodes: Sequence[HeldOutEpisode], wind
         forward = list(predict_video(model, video, task, window, frames))
         backward = list(predict_video(model, video, task, window, frames, reverse=True))
         labels, values = episode.labels, _values(forward)
-        readings.append(
-            EpisodeReading(demonstration, labels, forward, values, metric_block(labels, values, _values(backward)))
+        evaluations.append(
+            EpisodeEvaluation(demonstration, labels, forward, values, metric_block(labels, values, _values(backward)))
         )
-    return readings
+    return evaluations
 
 
-def mean_metrics(readings: Sequence[EpisodeReading]) -> dict[str, float | None]:
+def mean_metrics(evaluations: Sequence[EpisodeEvaluation]) -> dict[str, float | None]:
     """Return every metric, averaged over the episodes where it is defined."""
-    return {name: mean_of_defined([reading.metrics[name] for reading in readings]) for name in METRICS}
+    return {name: mean_of_defined([evaluation.metrics[name] for evaluation in evaluations]) for name in METRICS}
 
 
 def _values(predictions: Sequence[Prediction]) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Frames prepared once: what the vision tower makes of each frame (or its pixels), in memory or memory-mapped on disk.
+"""Frames prepared once: vision features of each frame (or its pixels), in memory or memory-mapped on disk.
 
 Knows videos, frames and tensors. Does not know samples, windows or the trainer.
 
-In memory while everything fits the budget; else in a cache folder, one set of files per video, found again by the next
-run. A set is keyed by all that its content depends on: the video's fingerprint, the vision tower's weights, the pixel
-budget and the number type. Frames are encoded in groups of 16 neighbours; on disk a group is marked as written after
-its numbers are, so a run that is killed loses at most one group, and the next one encodes the same groups.
+In memory if everything fits the budget; else in a cache folder, one set of files per video, which the next run reuses.
+The key of a set is everything that its content depends on: the fingerprint of the video, the weights of the vision
+tower, the pixel budget and the number type. Frames are encoded in groups of 16 neighbours. A group is marked as written
+after its numbers are on disk: a killed run loses at most one group, and the next run encodes the same groups.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PreparedFrame:
     """One frame, ready for the step.
 
     Args:
-        values: Float tensor: vision features, shape (1 + DeepStack layers, tokens, hidden), or with LoRA on the vision
+        values: Float tensor: vision features, shape (1 + DeepStack layers, tokens, hidden); with LoRA on the vision
             tower the preprocessed pixels, shape (1, patches, patch_dim).
         grid_thw: Patches in time, height and width.
     """
@@ -53,7 +53,7 @@ class PreparedFrame:
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of the frames this process prepares: groups `rank`, `rank + count`, ... of every video."""
+    """The frames that this process prepares: groups `rank`, `rank + count`, ... of every video."""
 
     rank: int = 0
     count: int = 1
@@ -66,15 +66,15 @@ def prepare_frames(
     as_pixels: bool = False,
     share: Share | None = None,
 ) -> Mapping[FrameKey, PreparedFrame]:
-    """Prepare every frame that is needed, once.
+    """Prepare every needed frame once.
 
     Args:
         model: The model; its vision tower encodes.
         needed: Per video the frames to prepare.
         section: Budget and cache folder.
-        as_pixels: Prepare pixels in place of features: for a vision tower that learns.
-        share: Set when several processes run: each prepares its part, in the cache that they share. The caller lets
-            all of them finish before any reads.
+        as_pixels: Prepare pixels instead of features, for a vision tower that is trained.
+        share: With several processes, the part of this one; they share the cache. The caller waits until all have
+            finished before it uses a frame.
     """
     share = share or Share()
     first_video, frames = next(iter(needed.items()))
@@ -92,7 +92,7 @@ def prepare_frames(
         for video, indices in needed.items():
             if in_memory:
                 for group, prepared in _groups(model, video, sorted(indices), as_pixels):
-                    memory.update(((video, i), one) for i, one in zip(group, prepared, strict=True))
+                    memory.update(((video, i), frame) for i, frame in zip(group, prepared, strict=True))
                     bar.update(len(group))
                 continue
             on_disk = store[video] = _VideoOnDisk(model, video, section.cache, tower, as_pixels)
@@ -105,7 +105,7 @@ def prepare_frames(
 
 
 def vision_fingerprint(model: ProgressModel) -> str:
-    """Return a hash of the vision tower's weights: bases with the same tower share a cache, whatever their names."""
+    """Return a hash of the weights of the vision tower: bases with the same tower share a cache."""
     digest = hashlib.sha256()
     for name, weight in sorted(model.base.model.visual.state_dict().items()):
         digest.update(name.encode())
@@ -114,7 +114,7 @@ def vision_fingerprint(model: ProgressModel) -> str:
 
 
 class _Stored(Mapping[FrameKey, PreparedFrame]):
-    """The frames of several videos on disk, read when asked for."""
+    """The frames of several videos on disk, read on access."""
 
     def __init__(self, videos: dict[str, _VideoOnDisk]) -> None:
         self._videos = videos
@@ -156,32 +156,32 @@ class _VideoOnDisk:
                 "grid_thw": list(probe.grid_thw),
             }
             write_text_atomically(shape_file, json.dumps(description, indent=2) + "\n")
-        known = json.loads(shape_file.read_text(encoding="utf-8"))
-        self._grid = tuple(known["grid_thw"])
-        self._dtype = getattr(torch, known["stored_as"].removeprefix("torch."))
-        shape = tuple(known["shape"])
+        stored = json.loads(shape_file.read_text(encoding="utf-8"))
+        self._grid = tuple(stored["grid_thw"])
+        self._dtype = getattr(torch, stored["stored_as"].removeprefix("torch."))
+        shape = tuple(stored["shape"])
         self._values = _mapped(self._path, shape, np.dtype(f"i{self._dtype.itemsize}"))
         self._written = _mapped(base.with_suffix(".written"), shape[:1], np.dtype("u1"))
 
     def missing(self, indices: set[int], share: Share) -> list[int]:
-        """Return the frames still to prepare that fall to this process, rising."""
+        """Return the frames that this process has yet to prepare, rising."""
         return [i for i in sorted(indices) if not self._written[i] and i // GROUP % share.count == share.rank]
 
     def written(self) -> list[int]:
-        """Return the frames that are there."""
+        """Return the frames that are on disk."""
         return np.flatnonzero(self._written).tolist()
 
     def write(self, group: Sequence[int], prepared: Sequence[PreparedFrame]) -> None:
-        """Store a group: numbers first, then the flags that say so."""
-        for index, one in zip(group, prepared, strict=True):
-            if one.grid_thw != self._grid:
+        """Store a group: numbers first, then the flags that mark them as written."""
+        for index, frame in zip(group, prepared, strict=True):
+            if frame.grid_thw != self._grid:
                 raise ValueError(f"{self._path}: frame {index} has another size than frame 0; re-encode the video")
-            self._values[index] = one.values.cpu().view(_integer_of(self._dtype)).numpy()
+            self._values[index] = frame.values.cpu().view(_integer_of(self._dtype)).numpy()
         self._values.flush()
         self._written[list(group)] = 1
 
     def read(self, index: int) -> PreparedFrame:
-        """Return one frame; its tensor is a view of the file, read when touched."""
+        """Return one frame; its tensor is a view of the file, read on access."""
         if not self._written[index]:
             raise KeyError(f"frame {index} is not in {self._path}")
         return PreparedFrame(torch.from_numpy(self._values[index]).view(self._dtype), self._grid)
@@ -208,13 +208,13 @@ def prepare_group(model: ProgressModel, frames: np.ndarray, as_pixels: bool) -> 
     """Encode (or with `as_pixels` only preprocess) RGB uint8 frames, shape (T, H, W, 3), together."""
     if not as_pixels:
         return [
-            PreparedFrame(torch.stack([one.embedding, *one.deepstack]).cpu(), one.grid_thw)
-            for one in model.encode_frames(frames)
+            PreparedFrame(torch.stack([features.embedding, *features.deepstack]).cpu(), features.grid_thw)
+            for features in model.encode_frames(frames)
         ]
     pixels = model.preprocess(frames)
     grids = [tuple(grid) for grid in pixels["image_grid_thw"].tolist()]
     rows = pixels["pixel_values"].split([math.prod(grid) for grid in grids])
-    return [PreparedFrame(one.clone()[None], grid) for one, grid in zip(rows, grids, strict=True)]
+    return [PreparedFrame(patches.clone()[None], grid) for patches, grid in zip(rows, grids, strict=True)]
 
 
 def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:

@@ -2,7 +2,7 @@
 
     python -m train --config recipes/nano.yaml data.annotations=[data/demo.json] sft.output_dir=runs/demo/adapter
 
-Knows the order of things; each of them is in a file of its own.
+Knows the order of the steps; each step is in a file of its own.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from infer.model.adapter_folder import TRAINING_LOG
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
 from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
-from train.callbacks import LearningGuard, StopAndKeep, base_checksums, memory_explained
+from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import CurveFiles, report_adapter, write_log
-from train.evaluation import read_episodes
+from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
+from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
 from train.run_folder import Interruption, RunFolder
-from train.trainer import ProgressTrainer, refuse_unmatched_targets
+from train.trainer import ProgressTrainer
 from train.training_data import TrainingData, read_training_data
 
 
@@ -46,13 +47,13 @@ def train_lora(
 ) -> Path:
     """Train a LoRA adapter and write it, complete, to `recipe.sft["output_dir"]`.
 
-    The folder appears in one step at the end: a run that fails or is stopped leaves an earlier adapter as it was.
+    The folder appears in one step at the end: a run that fails or is stopped does not change an earlier adapter.
 
     Args:
-        recipe: The run.
+        recipe: The settings of the run.
         overwrite: Replace an adapter folder that exists.
-        resume: Continue an interrupted run from its last checkpoint; where there is none, start; where the adapter is
-            complete, return it.
+        resume: Continue an interrupted run from its last checkpoint. Without one, start; if the adapter is complete,
+            return it.
         base: The base model, if it is in memory already; `train.adapter_writer.bare_base` takes an adapter off again.
         data: What to train on, if it was made already; by default the recipe's demonstrations.
 
@@ -82,8 +83,8 @@ def train_lora(
     interruption = Interruption()
     with run.filled(), memory_explained(recipe):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
-        trainer.add_callback(LearningGuard(run))
-        trainer.add_callback(StopAndKeep(run, interruption))
+        trainer.add_callback(CheckWeights(run))
+        trainer.add_callback(SaveOnSignal(run, interruption))
         trainer.add_callback(CurveFiles(run.partial))
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
@@ -122,7 +123,7 @@ def train_lora(
 
 
 def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:
-    """Load the base in the number type and on the device that the recipe trains with."""
+    """Load the base in the number type and on the device of the recipe."""
     source = ModelSource(
         recipe.model,
         torch_dtype="bfloat16" if sft_config.bf16 else "float16" if sft_config.fp16 else "float32",
@@ -137,23 +138,27 @@ def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:
 def make_trainer(
     recipe: Recipe, model: ProgressModel, data: TrainingData, lora_config: Any, sft_config: Any
 ) -> ProgressTrainer:
-    """Wrap the base with the adapter and build the trainer; `model` is the adapted model from here on."""
-    judged = [{"episode": e.demonstration.episode, "frame_index": t} for e in data.held_out for t in e.frames]
+    """Put a new adapter on the base and build the trainer; `model` is the adapted model afterwards."""
+    held_out = [
+        {"episode": episode.demonstration.episode, "frame_index": t}
+        for episode in data.held_out
+        for t in episode.frames
+    ]
     patience = recipe.evaluation.patience
     try:
         trainer = ProgressTrainer(
-            read_held_out=partial(read_episodes, model, data.held_out, recipe.data.window),
+            evaluate_held_out=partial(evaluate_episodes, model, data.held_out, recipe.data.window),
             model=model.model,
             args=sft_config,
             train_dataset=data.dataset,
-            eval_dataset=Dataset.from_list(judged) if judged else None,
+            eval_dataset=Dataset.from_list(held_out) if held_out else None,
             processing_class=model.tokenizer,
-            data_collator=WindowCollator(model, {}),  # its frames follow: which ones depends on what LoRA reaches
+            data_collator=WindowCollator(model, {}),  # the frames follow in `make_collator`
             peft_config=lora_config,
             callbacks=[EarlyStoppingCallback(patience)] if data.held_out and patience else None,
         )
     except ValueError as error:
-        raise refuse_unmatched_targets(error, model.model, lora_config.target_modules) from error
+        raise explain_unmatched_targets(error, model.model, lora_config.target_modules) from error
     model.model = trainer.model
     return trainer
 
@@ -161,13 +166,13 @@ def make_trainer(
 def make_collator(
     recipe: Recipe, model: ProgressModel, samples: Sequence[VqaSample], sft_config: Any
 ) -> WindowCollator:
-    """Prepare every frame once: vision features, or pixels where the vision tower learns and encodes in the step."""
+    """Prepare every frame once: as vision features, or as pixels if the vision tower is trained."""
     learning = [name for name, weight in model.model.named_parameters() if weight.requires_grad and ".visual." in name]
     if learning:
         print(
-            f"LoRA reaches the vision tower ({len(learning)} weights, {learning[0]} first): images are encoded in "
-            "every step, which takes several times as long as the language model alone, and the adapter must be merged "
-            "(`python -m train.merge`) before anything reads with it"
+            f"LoRA changes the vision tower ({len(learning)} weights, {learning[0]} first). Images are encoded in "
+            "every step, which takes several times as long. Merge the adapter (`python -m train.merge`) before "
+            "inference can use it"
         )
     share = Share(sft_config.local_process_index, local_processes(sft_config))
     frames = prepare_frames(model, needed_frames(samples), recipe.features, bool(learning), share)
@@ -177,7 +182,7 @@ def make_collator(
 
 
 def local_processes(sft_config: Any) -> int:
-    """Return how many processes of this run share the machine, and so the feature cache."""
+    """Return how many processes of this run share this machine and its feature cache."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if sft_config.world_size > 1 else 1
 
 

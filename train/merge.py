@@ -1,6 +1,6 @@
-"""`python -m train.merge`: one model of base and adapter, for engines that take no LoRA.
+"""`python -m train.merge`: merge base and adapter into one model, for engines without LoRA.
 
-Knows adapter folders and where the merged model goes; does not know training.
+Knows adapter folders and the folder of the merged model; does not know training.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def merge_adapter(
     Args:
         model_path: Adapter folder.
         output_path: Folder to write; it must not exist.
-        base_model: Base to use in place of the one that the adapter names.
-        torch_dtype: Number type of the merged weights; None takes the one the adapter was trained in.
+        base_model: Base to use instead of the one that the adapter names.
+        torch_dtype: Number type of the merged weights; None takes that of the training.
 
     Returns:
         The largest difference of a logit between base with adapter and merged model, both in float32, on a text probe.
@@ -96,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_path", required=True, help="adapter folder")
     parser.add_argument("--output_path", required=True, help="folder of the merged model; it must not exist")
-    parser.add_argument("--base_model", help="base to use in place of the one that the adapter names")
+    parser.add_argument("--base_model", help="base to use instead of the one that the adapter names")
     parser.add_argument(
         "--torch_dtype",
         choices=("float32", "bfloat16", "float16"),
@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Merge and say how near the merged model is."""
+    """Merge, and print the difference of the outputs."""
     difference = merge_adapter(arguments.model_path, arguments.output_path, arguments.base_model, arguments.torch_dtype)
     print(f"merged model: {arguments.output_path} (logits of a probe differ by {difference:.1e} in float32)")
 

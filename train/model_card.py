@@ -1,6 +1,6 @@
-"""The model card of an adapter: README.md in the hub's format, made from the run's own figures.
+"""The model card of an adapter: README.md in the format of the hub, made from the figures of the run.
 
-Knows the card's wording; every number comes from the summary.
+Knows the wording of the card; every number comes from the summary.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def write_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
 
     Args:
         folder: The adapter folder, with its pictures.
-        recipe: The run.
-        summary: What `train_summary.json` will hold.
+        recipe: The settings of the run.
+        summary: The content of `train_summary.json`.
     """
     write_text_atomically(folder / MODEL_CARD, render_card(folder, recipe, summary))
 
 
 def render_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> str:
-    """Return the card's text: metadata, what it is, how to use it, what it learnt from, what it reached."""
+    """Return the text of the card: metadata, description, use, training data, results, limits."""
     tasks = list(dict.fromkeys(source["task"] for source in summary["data"]))
     parts = [
         f"---\n{yaml.safe_dump(_metadata(recipe), sort_keys=False)}---\n",
         f"# Progress of: {'; '.join(tasks)}\n",
-        "A LoRA adapter of a progress-reward vision-language model: from the last frames of a robot's camera it lists "
-        "the remaining steps and estimates how far the task is done, 0 to 100 %.\n",
+        "A LoRA adapter of a progress-reward vision-language model: from the latest camera frames it lists the "
+        "remaining steps and estimates how far the task is done, 0 to 100 %.\n",
         _pictures(folder),
         "## Use\n",
         "    python -m infer --model_path THIS_FOLDER --use_lora --video_path VIDEO --output_path OUT.jsonl \\\n"
@@ -52,8 +52,8 @@ def render_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> str:
         _table(["figure", "value"], [[name, value] for name, value in _figures(recipe, summary)]),
         _evaluation(recipe, summary),
         "## Limits\n",
-        "Adapted to the task and the scene named above; elsewhere it has not been judged. An answer without a "
-        "percentage is null in the predictions, never a number that the model did not give.\n",
+        "Adapted to the task and the scene named above; it has not been evaluated elsewhere. An answer without a "
+        "percentage is null in the predictions.\n",
         f"Versions: {', '.join(f'{name} {number}' for name, number in summary['versions'].items())}.\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -71,8 +71,8 @@ def _metadata(recipe: Recipe) -> dict[str, Any]:
 
 
 def _pictures(folder: Path) -> str:
-    shown = [(HELD_OUT, "Held-out predictions against the labels"), (CURVES, "Training curves")]
-    return "\n".join(f"![{text}]({name})\n" for name, text in shown if (folder / name).exists())
+    pictures = [(HELD_OUT, "Held-out predictions against the labels"), (CURVES, "Training curves")]
+    return "\n".join(f"![{text}]({name})\n" for name, text in pictures if (folder / name).exists())
 
 
 def _revision(summary: dict[str, Any]) -> str:

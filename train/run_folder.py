@@ -1,4 +1,4 @@
-"""The folder of a run: filled beside its final place, swapped in when complete, continued after an interruption.
+"""The folder of a run: written beside its final place, moved there when complete, continued after an interruption.
 
 Knows folders, checkpoints and signals; does not know what is trained.
 
@@ -26,15 +26,15 @@ COMPLETE = "complete"  # in a checkpoint: all of its files are there
 
 
 class RunFolder:
-    """Where a run writes, and what an earlier one left.
+    """The folder that a run writes to, and what an earlier run left there.
 
     Args:
         output: The adapter folder, `sft.output_dir`.
-        writes: Whether this process keeps the folder; False in all processes of a run but the first.
+        writes: Whether this process writes the folder; True in the first process of a run only.
 
     Attributes:
         output: The adapter folder.
-        partial: Where the run writes until it is complete.
+        partial: The folder that the run writes to until it is complete.
     """
 
     def __init__(self, output: str | Path, writes: bool = True) -> None:
@@ -43,7 +43,7 @@ class RunFolder:
         self._earlier = self.output.with_name(self.output.name + ".earlier")
 
     def already_complete(self) -> bool:
-        """Finish a swap that was interrupted; return whether the adapter is there and nothing is left to do."""
+        """Finish an interrupted move; return whether the adapter is complete and nothing is left to do."""
         if self.writes and (self.partial / TRAIN_SUMMARY).exists():
             self._swap_in()
         elif self.writes and self._earlier.exists() and not self.output.exists():
@@ -51,7 +51,7 @@ class RunFolder:
         return self.output.exists() and not self.partial.exists()
 
     def check(self, overwrite: bool, resume: bool) -> None:
-        """Refuse to replace an adapter or an interrupted run in silence."""
+        """Refuse to replace an adapter or an interrupted run without a flag."""
         if overwrite and resume:
             raise ValueError("--overwrite starts over and --resume continues; give one of them")
         if overwrite or resume or not self.writes:
@@ -66,7 +66,7 @@ class RunFolder:
             )
 
     def open(self, recipe: Recipe, resume: bool) -> Path | None:
-        """Make the folder ready and return the checkpoint to continue from; None starts at the first step."""
+        """Prepare the folder and return the checkpoint to continue from; None starts at the first step."""
         if not self.writes:
             return self.last_checkpoint()
         if resume and (self.partial / RECIPE).exists():
@@ -87,7 +87,7 @@ class RunFolder:
 
     @contextmanager
     def filled(self) -> Iterator[None]:
-        """Swap the folder in at the end of the block; after an error keep it only if it can be continued."""
+        """Move the folder to its place at the end of the block; after an error keep it only if it can be continued."""
         try:
             yield
         except BaseException:
@@ -107,8 +107,8 @@ class RunFolder:
         shutil.rmtree(self._earlier, ignore_errors=True)
 
     def _checkpoints(self) -> list[Path]:
-        found = [folder for folder in self.partial.glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
-        return sorted(found, key=lambda folder: int(folder.name.split("-")[-1]))
+        checkpoints = [folder for folder in self.partial.glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
+        return sorted(checkpoints, key=lambda folder: int(folder.name.split("-")[-1]))
 
     def _refuse_another_recipe(self, recipe: Recipe) -> None:
         before = (self.partial / RECIPE).read_text(encoding="utf-8")
@@ -119,15 +119,15 @@ class RunFolder:
             if line.startswith(("- ", "+ ")) and line[2:].strip()
         ]
         if changed:
-            shown = "; ".join(" ".join(line.split()) for line in changed[:6])
+            difference = "; ".join(" ".join(line.split()) for line in changed[:6])
             raise ValueError(
-                f"{self.partial} was begun with another recipe ({shown}); give the command that began it, or "
+                f"{self.partial} was started with another recipe ({difference}); use the command that started it, or "
                 "--overwrite to start over"
             )
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Say that all files of a checkpoint are written; `RunFolder` continues from no other."""
+    """Mark a checkpoint as completely written; `RunFolder` continues from no other."""
     write_text_atomically(checkpoint / COMPLETE, "")
 
 

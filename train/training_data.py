@@ -81,7 +81,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     if recipe.evaluation.held_out_share:
         share = recipe.evaluation.held_out_share
         held_out = [_held_out(recipe, d, hold_out_frames(d.annotation, share)) for d in demonstrations]
-        frames = {(e.demonstration.video, t) for e in held_out for t in e.frames}
+        frames = {(episode.demonstration.video, t) for episode in held_out for t in episode.frames}
         samples = [sample for sample in samples if (sample.video, sample.frame_index) not in frames]
         print(
             f"held out: {len(frames)} frames of the training demonstrations, spread over every stage. Their neighbours "

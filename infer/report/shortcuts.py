@@ -257,27 +257,27 @@ def score_shortcuts(
     for shortcut in SHORTCUTS:
         name, spread = shortcut.name, None
         if name == "reversed":
-            each = [falling(values) for values in reversed_successes]
+            means = [falling(values) for values in reversed_successes]
             windows, unit = sum(int(np.isfinite(values).sum()) for values in reversed_successes), ""
             time, still = (1.0, 0.0) if reversed_successes else (None, None)
         elif name == "blank":
-            each = [_mean(episode.blank) for episode in answers]
+            means = [_mean(episode.blank) for episode in answers]
             windows, unit = sum(int(np.isfinite(episode.blank).sum()) for episode in answers), "%"
             time, still = _mean_of([_mean(episode.time_baseline["blank"]) for episode in answers]), constant
             spread = _mean_of([_mean(episode.blank_spread) for episode in answers])
         elif name == "other_task":
-            each = [_mean(episode.changed[name]) for episode in answers]
+            means = [_mean(episode.changed[name]) for episode in answers]
             windows, unit = sum(int(np.isfinite(episode.changed[name]).sum()) for episode in answers), "%"
             time, still = _mean_of([_mean(episode.time_baseline[name]) for episode in answers]), constant
         else:
             moves = [np.abs(episode.changed[name] - episode.plain) for episode in answers]
-            each, unit = [_mean(move) for move in moves], "points"
+            means, unit = [_mean(move) for move in moves], "points"
             windows = sum(int(np.isfinite(move).sum()) for move in moves)
             time = _mean_of(
                 [_mean(np.abs(episode.time_baseline[name] - episode.time_baseline["plain"])) for episode in answers]
             )
             still = 0.0
-        measured = _mean_of(each)
+        measured = _mean_of(means)
         passed = None if measured is None else measured <= shortcut.most or (spread or 0.0) >= LEAST_UNSURE
         results.append(ShortcutResult(shortcut, measured, unit, passed, windows, time, still, spread))
     return results

@@ -79,20 +79,20 @@ def main(arguments: argparse.Namespace) -> None:
         command=["python", "recipes/demo/run.py", *sys.argv[1:]],
     )
 
-    shown = next((r for r in report.results if r.demonstration.annotation.success), report.results[0]).demonstration
-    records = {name: output / "predictions" / f"{shown.episode}.{name}.jsonl" for name in ("adapter", "base")}
+    example = next((r for r in report.results if r.demonstration.annotation.success), report.results[0]).demonstration
+    records = {name: output / "predictions" / f"{example.episode}.{name}.jsonl" for name in ("adapter", "base")}
 
     say(
         "4/4 render the overlay video",
         f"python -m infer.overlay --predictions {records['adapter']} {records['base']} --names adapter base"
-        f" --annotation {shown.path} --output {output / 'overlay.mp4'}",
+        f" --annotation {example.path} --output {output / 'overlay.mp4'}",
     )
     from infer.overlay.render import render_overlay
     from infer.records import read_records
 
     render_overlay(
-        read_records(records["adapter"]), shown.video, output / "overlay.mp4", read_records(records["base"]),
-        ("adapter", "base"), shown.annotation,
+        read_records(records["adapter"]), example.video, output / "overlay.mp4", read_records(records["base"]),
+        ("adapter", "base"), example.annotation,
     )  # fmt: skip
 
     print(f"\n{format_table(report.document)}\n\n{format_verdict(report.document)}\n")

@@ -62,7 +62,7 @@ class FrameProbe(torch.nn.Module):
         return loss
 
     @torch.no_grad()
-    def judge(self, frames: Sequence[Frame]) -> dict[str, float]:
+    def evaluate(self, frames: Sequence[Frame]) -> dict[str, float]:
         """Return how well it reads frames.
 
         Mean error of the expected progress (points), the AUROC of "held", and the mean error of the places of hand and

@@ -232,7 +232,7 @@ def watch_vision(model: ProgressModel, probe: FrameProbe, watched: Pools, recipe
     rng = np.random.default_rng(1)
     plain = OmegaConf.merge(recipe.train, UNCHANGED)
     frames = [frame for _ in range(8) for frame in draw_frames(model, watched, 192, plain, rng)]
-    return probe.judge(frames)
+    return probe.evaluate(frames)
 
 
 @torch.no_grad()

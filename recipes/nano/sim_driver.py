@@ -50,7 +50,7 @@ class Driver:
             self.travel = int(rng.integers(14, 26))
         if kind == "drop" or (self.task.drags and kind in ("recover", "astray")):
             self.delay = int(rng.integers(0, 4 if self.task.drags else 8))  # an arm that drags is there at once
-        self.step = self.asked = self.event = self.releasing = self.done_steps = self.over_steps = 0
+        self.step = self.miss_steps = self.event = self.releasing = self.done_steps = self.over_steps = 0
         self.lowering = self.leaving = 0
         self.rising = None  # steps left, once an arm that drags things has lost its object
         self.grip, self.heading, self.lowest = -1.0, None, np.inf  # the hand's lowest height, in metres
@@ -81,15 +81,15 @@ class Driver:
     def _intended(self, observation: np.ndarray) -> np.ndarray | None:
         if self.step <= self.idle:
             return REST.copy()
-        if self.kind in ("miss", "beside") and self.asked < 14:
-            self.asked += 1
+        if self.kind in ("miss", "beside") and self.miss_steps < 14:
+            self.miss_steps += 1
             return np.array([*self.offset, -1.0])
         if self.rising:
             self.rising -= 1
-            self.asked += 1
+            self.miss_steps += 1
             return np.array([0, 0, 0.9 if self.rising < 12 else 0.0, -1.0])
         if self.replay is not None:
-            index = self.step - self.idle - 1 - self.asked
+            index = self.step - self.idle - 1 - self.miss_steps
             return self.replay[index].copy() if index < len(self.replay) else None
         if self.releasing:
             self.releasing += 1

@@ -181,7 +181,7 @@ def free_place(recording: dict, rng: np.random.Generator) -> np.ndarray | None:
 
 
 def taken_for(recording: dict, task: Task) -> dict:
-    """Label the recording as if the bystander had been asked for: the arm is busy with the wrong object."""
+    """Label the recording as if the task named the bystander: the arm works on the wrong object."""
     place, tracker, steps = recording["bystander"], StageTracker(task.stages), []
     seen = zip(recording["hand"], recording["tcp"], recording["opening"], strict=True)
     for index, (hand, tcp, opening) in enumerate(seen):

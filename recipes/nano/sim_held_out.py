@@ -44,7 +44,7 @@ DEMO_TASKS = {
     ),
 }  # fmt: skip
 
-# Neither trained on nor judged on: settings are chosen on them.
+# Not trained on and not in the evaluation set: settings are chosen on them.
 DEVELOPMENT_TASKS = {
     "pick-place-wall": Task(
         ("Pick up the dark red puck and carry it over the wall to the blue marker",),

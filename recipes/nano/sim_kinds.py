@@ -19,7 +19,7 @@ FAILURES = {
     "drop": "the object is dropped on the way",
     "miss": "the arm misses the object because of a sideways offset",
     "beside": "the gripper closes beside the object and goes on without it",
-    "decoy": "the arm takes another object than the one asked for",
+    "decoy": "the arm takes another object than the task names",
     "astray": "the object is carried away from its target and put down there",
     "stop": "the arm stops part-way and never finishes",
 }

@@ -126,7 +126,7 @@ def choose_tasks(chosen_set: str, names: str | None) -> list[str]:
     """Return the tasks of a set, or the named ones.
 
     Raises:
-        ValueError: A name is unknown, or kept for evaluation and asked for in a training set.
+        ValueError: A name is unknown, or one of the evaluation set in a training set.
     """
     known = TASK_SETS[chosen_set]
     tasks = names.split(",") if names else list(known)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from material import ROOT
-from one_shot import build_recipe, how_made, intervals, print_table, read_rows, rivals, run_one, summary
+from one_shot import baselines, build_recipe, how_made, intervals, print_table, read_rows, run_one, summary
 
 RISING = [0.0, 25.0, 50.0, 75.0, 100.0]
 
@@ -52,8 +52,8 @@ def test_intervals_are_over_episodes_and_not_over_seeds():
 
 
 def test_a_clock_orders_a_success_and_no_cycle():
-    clock, constant = (summary([row]) for row in rivals(run([episode("success", RISING)])))
-    assert clock["voc"] == pytest.approx(1.0) and clock["cycle_voc"] == pytest.approx(0.0, abs=0.01)
+    time, constant = (summary([row]) for row in baselines(run([episode("success", RISING)])))
+    assert time["voc"] == pytest.approx(1.0) and time["cycle_voc"] == pytest.approx(0.0, abs=0.01)
     assert constant["voc"] is None and constant["mae"] == 30.0 and constant["parse_rate"] is None
 
 
@@ -63,7 +63,7 @@ def test_the_table_has_a_row_per_setting_and_says_the_spread(tmp_path, capsys):
         (tmp_path / f"default--f--{seed}.json").write_text(json.dumps(row))
     print_table(SimpleNamespace(output=tmp_path, families=None, per_family=False, plot=tmp_path / "plot.png"))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| clock", "| constant", "| default"]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| time baseline", "| constant baseline", "| default"]
     assert "0.00 ± 1.00" in lines[-1] and (tmp_path / "plot.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="holds no results"):
         print_table(SimpleNamespace(output=tmp_path / "none", families=None, per_family=False, plot=None))

@@ -78,7 +78,7 @@ def test_a_video_that_breaks_ends_with_status_2_and_its_frame(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_task_that_the_adapter_does_not_know_is_said(run, tmp_path):
+def test_a_task_that_the_adapter_was_not_trained_on_is_a_warning(run, tmp_path):
     adapter = make_adapter(tmp_path / "adapter", seed=0, window=WindowSpec(size=2, stride=1))
     common = [
         "--model_path", adapter, "--use_lora", "--video_path", str(DEMO / "demo.mp4"), "--max_sampled_frames", "2",

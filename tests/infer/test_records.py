@@ -50,7 +50,7 @@ def test_rows_are_kept_when_they_break_off(tmp_path):
     assert read_records(tmp_path / "p.jsonl") == [{"frame_index": 0}]
 
 
-def test_foreign_lines_are_told(tmp_path):
+def test_foreign_lines_are_refused(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"frame_index": 0}\nnot json\n')
     with pytest.raises(ValueError, match="line 2: no valid JSON"):

@@ -88,7 +88,7 @@ def test_reset_starts_a_new_episode(nano, reader):
     assert [stream.push(frame) for frame in reader.frames([0, 1])] == first
 
 
-def test_unusable_frames_are_told(nano):
+def test_unusable_frames_are_refused(nano):
     stream = ProgressStream(nano, "t", WindowSpec(size=2, rate_hz=5.0))
     with pytest.raises(ValueError, match=r"dtype float64 and shape \(4, 4, 3\); push RGB uint8"):
         stream.push(np.zeros((4, 4, 3)), 0.0)

@@ -17,7 +17,7 @@ def test_a_file_with_brackets_in_its_name_is_no_pattern(tmp_path):
     assert find_videos(path) == [path]
 
 
-def test_nothing_found_is_told(tmp_path):
+def test_a_path_without_videos_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no video"):
         find_videos(tmp_path)
     with pytest.raises(ValueError, match="no file matches"):

@@ -9,7 +9,7 @@ from PIL import Image
 from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
 from train.curves import CURVES, HELD_OUT, draw_curves, show_evaluation, write_log
-from train.evaluation import EpisodeReading, mean_metrics
+from train.evaluation import EpisodeEvaluation, mean_metrics
 from train.lora import evaluations
 
 NAMES = ("voc", "cycle_voc", "mae", "final", "parse_rate")
@@ -21,14 +21,14 @@ ROWS = [
 ]
 
 
-def reading(video, episode: str, values: list[float], **metrics: float | None) -> EpisodeReading:
+def reading(video, episode: str, values: list[float], **metrics: float | None) -> EpisodeEvaluation:
     demonstration = Demonstration(f"{episode}.json", make_annotation(video, 10, 30), str(video))
     predictions = [
         Prediction(t, t / 25, (t,), value, "", f"<progress>{value}%</progress>", value, "model")
         for t, value in zip((0, 15, 30), values, strict=True)
     ]
     block = {"voc": None, "cycle_voc": None, "mae": None, "final": None, "parse_rate": 1.0, **metrics}
-    return EpisodeReading(demonstration, np.array([0.0, 50.0, 100.0]), predictions, np.array(values), block)
+    return EpisodeEvaluation(demonstration, np.array([0.0, 50.0, 100.0]), predictions, np.array(values), block)
 
 
 def test_the_log_has_null_for_what_is_undefined(tmp_path):

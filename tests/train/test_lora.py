@@ -286,7 +286,7 @@ def test_an_episode_is_not_trained_on_and_judged(tmp_path):
         (["model=nobody/nothing"], 'base model "nobody/nothing" cannot be loaded'),
         (["load_in_4bit=true"], "4 bits need an NVIDIA GPU"),
         (["sft.fsdp=full_shard"], "sft.fsdp needs GPUs"),
-        (["sft.learning_rate=1e30", "sft.warmup_steps=0"], "the loss is not finite any more at step"),
+        (["sft.learning_rate=1e30", "sft.warmup_steps=0"], "the loss is not finite at step"),
     ],
 )
 def test_bad_input_is_one_clear_message(tmp_path, overrides, message):

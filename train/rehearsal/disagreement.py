@@ -1,6 +1,6 @@
-"""Disagreement: where readings of a demonstration and its label part, told in plain sentences.
+"""Disagreement: where predictions and labels of a demonstration differ, in plain sentences.
 
-Knows labels, readings and stretches of a demonstration; does not know how the readings were made.
+Knows labels, predictions and segments of a demonstration; does not know how the predictions were made.
 """
 
 from __future__ import annotations
@@ -12,21 +12,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from infer.metrics.progress import mae, mean_of_defined
-from train.rehearsal.perturbed import COPIES, RECORDED
+from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS
 
-MOST_ERROR = 15.0  # points: a stretch that is read worse than this, as recorded, is worth another demonstration
-MOST_ERROR_ON_COPIES = 25.0  # the same on a perturbed copy
-MUCH_WORSE = 2.0  # a copy is named where its error is so many times that of the recording
-REMEDIES = {copy.name: copy.remedy for copy in COPIES}
+MOST_ERROR = 15.0  # points, as recorded: a segment with a larger error needs another demonstration
+MOST_ERROR_PERTURBED = 25.0  # the same in a perturbed recording
+MUCH_WORSE = 2.0  # a perturbed recording is named where its error is this many times that of the recording
+REMEDIES = {recording.name: recording.remedy for recording in RECORDINGS}
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Rehearsal:
+    """The held-out predictions of a rehearsal.
+
+    Args:
+        frames: The sampled frames, rising, each predicted by the run that held it out.
+        labels: Percent at each, float64, shape (frames,); nan for none.
+        predictions: Per recording (see `perturbed`) the percentages at the same frames; nan for none.
+        labelled, answered: The step at each frame, from `infer.metrics.stages`, as recorded.
+    """
+
+    frames: Sequence[int]
+    labels: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    labelled: Sequence[int | None]
+    answered: Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Segment:
     """A piece of one stage of the demonstration.
 
     Args:
-        name: How a person calls it.
-        stage: The stage's text.
+        name: Its name for people.
+        stage: The text of the stage.
         start, end: Frames, half-open.
         start_sec, end_sec: Its times.
     """
@@ -41,131 +59,120 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """How one stretch was read.
+    """The predictions of one segment against its labels.
 
     Args:
-        stretch: Where.
-        frames: Frames judged in it, at least 1.
+        segment: Where.
+        frames: Sampled frames in it, at least 1.
         label: Mean label, percent.
-        said: Mean reading as recorded, percent; None where no answer held one.
-        errors: Per copy the mean absolute error, points; None without an answer.
-        stages_right: Share of the answers to the recording that name the right step; None where none is labelled.
-        stage_said: The text of the step that most of the wrong ones name; None where none is wrong or none names one.
+        prediction: Mean prediction as recorded, percent; None where no answer holds one.
+        errors: Per recording the mean absolute error, points; None without an answer.
+        stages_right: Share of the answers, as recorded, that name the right step; None where none is labelled.
+        wrong_stage: The text of the step that most of the wrong answers name; None where none is wrong or names one.
     """
 
-    stretch: Stretch
+    segment: Segment
     frames: int
     label: float
-    said: float | None
+    prediction: float | None
     errors: Mapping[str, float | None]
     stages_right: float | None
-    stage_said: str | None
+    wrong_stage: str | None
 
     @property
     def error(self) -> float:
-        """Mean error over the copies, points: what stretches are ranked by; an unanswered stretch counts most."""
+        """Mean error over the recordings, points: the order of segments; 100 without an answer."""
         mean = mean_of_defined(list(self.errors.values()))
         return 100.0 if mean is None else mean
 
     @property
-    def misread(self) -> bool:
-        """Whether it is read worse than a model that may be used."""
-        recorded = self.errors[RECORDED.name]
-        return recorded is None or recorded > MOST_ERROR or bool(self.worse_copies)
+    def is_bad(self) -> bool:
+        """Whether the error is larger than that of a usable model."""
+        recorded = self.errors[AS_RECORDED.name]
+        return recorded is None or recorded > MOST_ERROR or bool(self.bad_recordings)
 
     @property
-    def worse_copies(self) -> list[str]:
-        """The copies that are read badly, and much worse than the recording; the worst first."""
-        least = MUCH_WORSE * (self.errors[RECORDED.name] or 0.0)
+    def bad_recordings(self) -> list[str]:
+        """The perturbed recordings with a large error, much larger than as recorded; the worst first."""
+        least = MUCH_WORSE * (self.errors[AS_RECORDED.name] or 0.0)
         bad = {
             name: error
             for name, error in self.errors.items()
-            if name != RECORDED.name and error is not None and error > max(MOST_ERROR_ON_COPIES, least)
+            if name != AS_RECORDED.name and error is not None and error > max(MOST_ERROR_PERTURBED, least)
         }
         return sorted(bad, key=bad.__getitem__, reverse=True)
 
 
-def find_disagreements(
-    stretches: Sequence[Stretch],
-    frames: Sequence[int],
-    labels: np.ndarray,
-    readings: Mapping[str, np.ndarray],
-    steps: Sequence[str],
-    labelled: Sequence[int | None],
-    answered: Sequence[int | None],
-) -> list[Disagreement]:
-    """Return how every stretch was read, the worst first; stretches without a judged frame are left out.
+def find_disagreements(segments: Sequence[Segment], rehearsal: Rehearsal, steps: Sequence[str]) -> list[Disagreement]:
+    """Return the disagreement of every segment with a sampled frame, the worst first.
 
     Args:
-        stretches: Pieces of the demonstration.
-        frames: Judged source frames, rising.
-        labels: Percent at each, nan for none.
-        readings: Per copy, the recording among them, the percentages at the same frames; nan for none.
+        segments: Pieces of the demonstration.
+        rehearsal: Labels and predictions.
         steps: Texts of the task's steps.
-        labelled, answered: The step at each frame, from `infer.metrics.stages`, of the recording.
     """
-    at = np.asarray(frames)
-    found = []
-    for stretch in stretches:
-        inside = (at >= stretch.start) & (at < stretch.end) & np.isfinite(labels)
+    frames, labels = np.asarray(rehearsal.frames), rehearsal.labels
+    disagreements = []
+    for segment in segments:
+        inside = (frames >= segment.start) & (frames < segment.end) & np.isfinite(labels)
         if not inside.any():
             continue
-        pairs = [(labelled[place], answered[place]) for place in np.flatnonzero(inside).tolist()]
+        pairs = [(rehearsal.labelled[place], rehearsal.answered[place]) for place in np.flatnonzero(inside).tolist()]
         pairs = [(label, answer) for label, answer in pairs if label is not None]
         wrong = Counter(answer for label, answer in pairs if answer is not None and answer != label)
-        said = readings[RECORDED.name][inside]
-        found.append(
+        recorded = rehearsal.predictions[AS_RECORDED.name][inside]
+        disagreements.append(
             Disagreement(
-                stretch=stretch,
+                segment=segment,
                 frames=int(inside.sum()),
                 label=float(labels[inside].mean()),
-                said=float(np.nanmean(said)) if np.isfinite(said).any() else None,
-                errors={name: mae(labels[inside], values[inside]) for name, values in readings.items()},
+                prediction=float(np.nanmean(recorded)) if np.isfinite(recorded).any() else None,
+                errors={name: mae(labels[inside], values[inside]) for name, values in rehearsal.predictions.items()},
                 stages_right=sum(label == answer for label, answer in pairs) / len(pairs) if pairs else None,
-                stage_said=_step_text(steps, wrong.most_common(1)[0][0]) if wrong else None,
+                wrong_stage=_step_text(steps, wrong.most_common(1)[0][0]) if wrong else None,
             )
         )
-    return sorted(found, key=lambda one: -one.error)
+    return sorted(disagreements, key=lambda disagreement: -disagreement.error)
 
 
 def describe(disagreement: Disagreement) -> str:
-    """Say in one or two sentences where a stretch lies, what is said there instead, and what to do."""
-    one, stretch = disagreement, disagreement.stretch
-    place = f"{stretch.start_sec:.1f} to {stretch.end_sec:.1f} s, {stretch.name}"
-    recorded = one.errors[RECORDED.name]
+    """Return one or two sentences: where the segment is, what is predicted there, and what to do."""
+    segment, errors = disagreement.segment, disagreement.errors
+    place = f"{segment.start_sec:.1f} to {segment.end_sec:.1f} s, {segment.name}"
+    recorded = errors[AS_RECORDED.name]
     if recorded is None:
         return f"{place}: no answer holds a percentage. Train longer, or annotate another demonstration of it."
     stage = ""
-    if one.stages_right is not None and one.stages_right < 0.5:
-        named = f'mostly "{one.stage_said}"' if one.stage_said else "a step of other words, or none"
-        stage = f" It names the right step in {one.stages_right:.0%} of the frames ({named})."
-    if recorded > MOST_ERROR and one.said is not None:
-        lean = one.said - one.label
-        side = "now too high, now too low" if abs(lean) < recorded / 2 else "too high" if lean > 0 else "too low"
-        if one.stages_right is None or one.stages_right >= 0.5:
+    if disagreement.stages_right is not None and disagreement.stages_right < 0.5:
+        named = f'mostly "{disagreement.wrong_stage}"' if disagreement.wrong_stage else "other words, or no step"
+        stage = f" The right step is named in {disagreement.stages_right:.0%} of the frames ({named})."
+    if recorded > MOST_ERROR and disagreement.prediction is not None:
+        bias = disagreement.prediction - disagreement.label
+        side = "too high and too low" if abs(bias) < recorded / 2 else "too high" if bias > 0 else "too low"
+        if disagreement.stages_right is None or disagreement.stages_right >= 0.5:
             advice = "Annotate another demonstration that shows it"
-        elif one.stage_said is None:
-            advice = "It has not learnt the wording of the steps: train longer, then look again"
+        elif disagreement.wrong_stage is None:
+            advice = "The model has not learned the wording of the steps: train longer, then look again"
         else:
-            advice = (
-                "Look at the boundaries of this stage first; if they are right, annotate another demonstration of it"
-            )
+            advice = "Check the boundaries of this stage first; if they are right, annotate another demonstration of it"
         return (
-            f"{place}: off by {recorded:.0f} points, {side} (says {one.said:.0f} % on average, the label is "
-            f"{one.label:.0f} %).{stage} {advice}."
+            f"{place}: the error is {recorded:.0f} points, {side} (mean prediction {disagreement.prediction:.0f} %, "
+            f"mean label {disagreement.label:.0f} %).{stage} {advice}."
         )
-    if one.worse_copies:
-        worst = one.worse_copies[0]
+    if disagreement.bad_recordings:
+        worst = disagreement.bad_recordings[0]
         return (
-            f"{place}: right as recorded (off by {recorded:.0f} points), but off by {one.errors[worst]:.0f} points "
-            f"when {_as_condition(worst)}.{stage} What to do: {REMEDIES[worst]}."
+            f"{place}: the error is {recorded:.0f} points as recorded, but {errors[worst]:.0f} points when "
+            f"{_as_condition(worst)}.{stage} What to do: {REMEDIES[worst]}."
         )
-    return f"{place}: off by {recorded:.0f} points as recorded, {one.error:.0f} over all copies.{stage}"
+    return (
+        f"{place}: the error is {recorded:.0f} points as recorded, {disagreement.error:.0f} over all recordings.{stage}"
+    )
 
 
 def _step_text(steps: Sequence[str], step: int) -> str:
     return steps[step] if step < len(steps) else "nothing is left to do"
 
 
-def _as_condition(copy: str) -> str:
-    return f"played at {copy}" if copy.endswith("speed") else f"the picture is {copy}"
+def _as_condition(recording: str) -> str:
+    return f"played at {recording}" if recording.endswith("speed") else f"the picture is {recording}"

@@ -1,4 +1,4 @@
-"""Folds: one demonstration split so that a part of every stage is held out in turn.
+"""Folds: a demonstration split so that a part of every stage is held out in turn.
 
 Knows annotations and samples; does not know pixels, models or recipes.
 """
@@ -17,7 +17,7 @@ FINISHED = "(finished)"
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of one stage that is held out in one piece.
+    """A piece of one stage that is held out as a whole.
 
     Args:
         stage: The stage's text; `FINISHED` for the frames after the last one.
@@ -34,7 +34,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """How a person calls it: "middle third of ..."."""
+        """Its name for people: "middle third of ..."."""
         if self.count == 2:
             place = ("first half", "second half")[self.number]
         elif self.count == 3:
@@ -45,15 +45,15 @@ class Part:
 
 
 def split_stages(annotation: Annotation, count: int) -> list[Part]:
-    """Return the parts in order of time: every kept stage, and the tail, in `count` contiguous pieces.
+    """Return the parts in order of time: every kept stage, and the tail, in `count` contiguous parts.
 
-    A stage of fewer frames has fewer pieces.
+    A stage with fewer frames has fewer parts.
     """
-    stretches = [(stage.subtask, stage.start, stage.end) for stage in annotation.kept_stages]
+    ranges = [(stage.subtask, stage.start, stage.end) for stage in annotation.kept_stages]
     if annotation.last_stage_end < annotation.num_frames:
-        stretches.append((FINISHED, annotation.last_stage_end, annotation.num_frames))
+        ranges.append((FINISHED, annotation.last_stage_end, annotation.num_frames))
     parts = []
-    for name, start, end in stretches:
+    for name, start, end in ranges:
         edges = [start + (end - start) * number // count for number in range(count + 1)]
         parts += [
             Part(name, number, count, low, high) for number, (low, high) in enumerate(pairwise(edges)) if low < high
@@ -64,7 +64,7 @@ def split_stages(annotation: Annotation, count: int) -> list[Part]:
 def without_fold(samples: Sequence[VqaSample], parts: Sequence[Part], number: int) -> list[VqaSample]:
     """Return the samples whose current frame is not held out in fold `number`.
 
-    Their windows may still show held-out frames as what came before.
+    Their windows may still hold held-out frames as earlier frames.
     """
     held_out = {frame for part in parts if part.number == number for frame in range(part.start, part.end)}
     return [sample for sample in samples if sample.frame_index not in held_out]

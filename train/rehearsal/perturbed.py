@@ -1,7 +1,7 @@
-"""Perturbed copies of a video: the same scene and the same labels, seen a little differently.
+"""Perturbed recordings: the same scene with the same labels, a little different to the eye.
 
-Knows pictures and windows; does not know models or labels. What a reading does on a copy and not on the recording says
-what the next demonstration should vary.
+Knows pictures and windows; does not know models or labels. A prediction that is right on the recording and wrong on a
+perturbed one shows what the next demonstration should vary.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SLOWER, FASTER = 0.5, 2.0  # factors on the spacing of a window
 
 
 @dataclass(frozen=True)
-class Copy:
-    """One perturbed copy.
+class PerturbedRecording:
+    """One perturbed recording.
 
     Args:
         name: Key of files and tables.
-        remedy: What to do where only this copy is misread.
-        change: Changes one RGB uint8 frame, shape (H, W, 3), keeping its shape; None leaves the pictures alone.
-        stretch: Factor on the spacing of a window's frames: 2 shows the video at twice its speed.
+        remedy: What to do where only this recording is predicted badly.
+        change: Changes one RGB uint8 frame, shape (H, W, 3), and keeps its shape; None changes no frame.
+        stretch: Factor on the spacing of a window's frames: 2 plays the recording at twice its speed.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Copy:
     stretch: float = 1.0
 
     def window(self, spec: WindowSpec) -> WindowSpec:
-        """Return the window rule that shows this copy's speed."""
+        """Return the window rule with the speed of this recording."""
         if spec.rate_hz is not None:
             return replace(spec, rate_hz=spec.rate_hz / self.stretch)
         assert spec.stride is not None  # a rule has a stride or a rate
@@ -60,19 +60,19 @@ def scale_brightness(frame: np.ndarray, factor: float) -> np.ndarray:
 
 OTHER_LIGHT = "record the next demonstration in other light"
 OTHER_SPEED = "do it {} in the next demonstration, or train with data.sampling.speed_share=0.5"
-RECORDED = Copy("as recorded")
-COPIES = (
-    RECORDED,
-    Copy("cropped", "record the next demonstration with the camera a little closer or aside", crop),
-    Copy("darker", OTHER_LIGHT, partial(scale_brightness, factor=DARKER)),
-    Copy("brighter", OTHER_LIGHT, partial(scale_brightness, factor=BRIGHTER)),
-    Copy("half speed", OTHER_SPEED.format("slower"), stretch=SLOWER),
-    Copy("double speed", OTHER_SPEED.format("faster"), stretch=FASTER),
+AS_RECORDED = PerturbedRecording("as recorded")
+RECORDINGS = (
+    AS_RECORDED,
+    PerturbedRecording("cropped", "record the next demonstration with the camera a little closer or aside", crop),
+    PerturbedRecording("darker", OTHER_LIGHT, partial(scale_brightness, factor=DARKER)),
+    PerturbedRecording("brighter", OTHER_LIGHT, partial(scale_brightness, factor=BRIGHTER)),
+    PerturbedRecording("half speed", OTHER_SPEED.format("slower"), stretch=SLOWER),
+    PerturbedRecording("double speed", OTHER_SPEED.format("faster"), stretch=FASTER),
 )
 
 
 class ChangedVideo:
-    """A video whose frames are changed as they are read; numbers, times and rate are those of the recording."""
+    """A video whose frames are changed when they are read; numbers, times and rate are those of the recording."""
 
     def __init__(self, reader: VideoReader, change: Callable[[np.ndarray], np.ndarray]) -> None:
         self._reader, self._change = reader, change

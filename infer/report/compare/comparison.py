@@ -152,17 +152,17 @@ def read_run(path: str | Path, name: str) -> Run:
     """Read one report."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
-        judged, provenance = report["judged"], report["provenance"]
+        model_name, provenance = report["judged"], report["provenance"]
         window = provenance["window"]
         held_out = [row for row in provenance["episodes"] if row["held_out"]]
         setting = {
             "base": provenance["base"],
-            DEMONSTRATIONS: 0 if judged == "base" else provenance["training_demonstrations"],
+            DEMONSTRATIONS: 0 if model_name == "base" else provenance["training_demonstrations"],
             WINDOW: window["size"],
             SPACING: f"{window['rate_hz']:g} Hz" if window.get("rate_hz") else window.get("stride"),
             READOUT: provenance["readout"],
         }
-        if judged != "base":
+        if model_name != "base":
             setting |= {RANK: provenance["lora_rank"]} | _flat(provenance["recipe"] or {})
         return Run(
             name=name,
@@ -172,8 +172,8 @@ def read_run(path: str | Path, name: str) -> Run:
             seed=provenance["seed"],
             held_out=frozenset(row["episode"] for row in held_out),
             recordings=frozenset(row["fingerprint"] for row in held_out),
-            figures={figure: report[c.episodes][judged][c.metric] for figure, c in COMPARED.items()},
-            intervals={figure: _interval(report, c, judged) for figure, c in COMPARED.items()},
+            figures={figure: report[c.episodes][model_name][c.metric] for figure, c in COMPARED.items()},
+            intervals={figure: _interval(report, c, model_name) for figure, c in COMPARED.items()},
             base_figures={figure: report[c.episodes]["base"][c.metric] for figure, c in COMPARED.items()},
             verdict=report["verdict"]["outcome"],
         )
@@ -185,10 +185,10 @@ def read_run(path: str | Path, name: str) -> Run:
         ) from None
 
 
-def _interval(report: dict[str, Any], compared: Compared, judged: str) -> tuple[float, float] | None:
+def _interval(report: dict[str, Any], compared: Compared, model_name: str) -> tuple[float, float] | None:
     if compared.episodes == "success":  # reports hold no intervals of these figures
         return None
-    bounds = report[compared.episodes]["intervals"][judged][compared.metric]
+    bounds = report[compared.episodes]["intervals"][model_name][compared.metric]
     return (bounds[0], bounds[1]) if bounds else None
 
 

@@ -20,7 +20,7 @@ def ids(model, text: str) -> list[int]:
     return model.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def test_the_text_says_the_number(nano, windows):
+def test_the_number_is_in_the_text(nano, windows):
     answers = decode_windows(nano, windows, [PROMPT] * 2, Decoding())
     assert [answer.text for answer in answers] == answer_windows(nano, windows, PROMPT)
     for answer in answers:
@@ -37,7 +37,7 @@ def test_the_expected_value_leaves_the_text_as_it_is(nano, windows):
         assert other.source == "expected" and other.std >= 0 and 0 <= other.progress <= 100
 
 
-def test_an_answer_past_its_budget_is_made_to_fill_in_the_tag_and_says_so():
+def test_an_answer_past_its_budget_is_made_to_fill_in_the_tag_and_marked():
     model = random_model(6)
     features = model.encode_frames(VideoReader(DEMO / "demo.mp4").frames([0, 90]))
     for readout in ("text", "expected"):
@@ -90,6 +90,6 @@ def test_contradictions_are_refused(options, message):
         Decoding(**options)
 
 
-def test_a_long_task_is_told_and_not_cut(nano, windows):
+def test_a_long_task_is_refused_and_not_cut(nano, windows):
     with pytest.raises(ValueError, match=r"reads at most 4096; shorten the task text"):
         decode_windows(nano, windows, [build_prompt("Zq~" * 3400)] * 2, Decoding())

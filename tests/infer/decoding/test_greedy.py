@@ -94,7 +94,7 @@ def test_the_budget_counts_the_end_token_and_cuts_drafts(case):
         assert tokens(answers) == [answer[:budget] for answer in plain[:2]]
 
 
-def test_logits_that_are_no_numbers_are_told(frames):
+def test_logits_that_are_no_numbers_raise(frames):
     model = random_model(4)
     windows = windows_of(model, frames)[:1]
     with torch.no_grad():

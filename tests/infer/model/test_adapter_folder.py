@@ -133,7 +133,7 @@ def test_an_adapter_of_the_vision_tower_is_refused(tmp_path):
         ProgressModel.load(ModelSource(folder, use_lora=True))
 
 
-def test_what_a_folder_says(drawer, tmp_path):
+def test_what_is_read_from_a_folder(drawer, tmp_path):
     assert is_adapter(drawer) and not is_adapter(NANO)
     assert base_of_adapter(drawer) == str(NANO) and rank_of_adapter(drawer) == 4
     (tmp_path / "adapter_config.json").write_text("{broken")

@@ -35,7 +35,7 @@ def test_the_batch_is_halved_and_stays_so(kind, text, caplog):
     assert "continuing with 2 windows at a time" in caplog.text
 
 
-def test_one_that_does_not_fit_is_told():
+def test_one_item_that_does_not_fit_raises():
     with pytest.raises(ModelError, match=r"with a batch of one \(windows\); lower max_pixels"):
         BatchLimit(2, "windows").run(scarce(0)[0], [1, 2])
 

@@ -53,7 +53,7 @@ def test_the_background_waits_for_the_reader(nano, tmp_path):
         assert len(taken) <= CHUNK * (CHUNKS_AHEAD + 3)
 
 
-def test_a_frame_that_does_not_decode_is_told_after_those_before_it(nano, reader, monkeypatch):
+def test_a_frame_that_does_not_decode_raises_after_those_before_it(nano, reader, monkeypatch):
     real = reader.iter_frames
 
     def breaking(indices=None):

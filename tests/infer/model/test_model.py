@@ -69,7 +69,7 @@ def test_the_embedded_base_is_small():
     assert (NANO / "model.safetensors").stat().st_size <= 15_000_000
 
 
-def test_wrong_kinds_of_folders_are_told_apart(tmp_path):
+def test_wrong_kinds_of_folders_are_refused(tmp_path):
     with pytest.raises(ModelError, match="leave --use_lora out"):
         ProgressModel.load(ModelSource(str(NANO), use_lora=True))
     (tmp_path / "adapter_config.json").write_text("{}")

@@ -30,7 +30,7 @@ VIDEO = DEMO / "demo.mp4"
 
 
 class Pretender(BaseHTTPRequestHandler):
-    """Answers with the number of pictures it was shown and keeps the requests."""
+    """Answers with the number of pictures in a request, and keeps the requests."""
 
     requests: list[dict] = []  # noqa: RUF012 - shared by all requests on purpose
 
@@ -83,7 +83,7 @@ def test_pictures_are_those_that_transformers_sees(server, nano):
     np.testing.assert_array_equal(ours["pixel_values"].numpy(), sent["pixel_values"].numpy())
 
 
-def test_what_cannot_be_asked_is_told(server):
+def test_what_the_server_cannot_answer_is_refused(server):
     with pytest.raises(ModelError, match=r'no model "adapter", only base'):
         VllmEngine(ServedModel(ModelSource(str(NANO)), server, name="adapter"))
     with pytest.raises(ModelError, match=r"no vLLM server answers at .*python -m infer\.vllm"):

@@ -38,7 +38,7 @@ def test_adapters_that_vllm_would_run_wrongly_are_refused(tmp_path):
         server_command(ModelSource(text))
 
 
-def test_a_missing_environment_is_told(tmp_path):
+def test_a_missing_environment_is_refused(tmp_path):
     arguments = make_parser().parse_args(["--model_path", str(NANO), "--python", str(tmp_path / "python")])
     with pytest.raises(ModelError, match="`make vllm` makes that environment"):
         main(arguments)

@@ -4,9 +4,10 @@ import pytest
 from material import DEMO, NANO
 
 from infer.records import read_records
-from train.enough import main, make_parser, spread
+from train.enough import main, make_parser
 from train.rehearsal.page import _answer, _reasons
-from train.rehearsal.perturbed import COPIES, RECORDED
+from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS
+from train.rehearsal.rehearsal import spread
 
 OVERRIDES = (f"model={NANO}", "sft.max_steps=2", "sft.save_steps=1", "data.sampling.every=6")
 
@@ -29,7 +30,7 @@ def test_a_rehearsal_reads_every_frame_by_the_run_that_did_not_learn_it(tmp_path
             row["frame_index"] for row in read_records(output / f"fold-{number}" / "readings" / "as_recorded.jsonl")
         }
         assert read and not read & learnt
-    assert set(document["copies"]) == {copy.name for copy in COPIES}
+    assert set(document["copies"]) == {copy.name for copy in RECORDINGS}
     page = (output / "enough.html").read_text()
     assert "<svg" in page and document["answer"].split(":")[0] in page and "http" not in page
     shown = capsys.readouterr().out
@@ -56,7 +57,7 @@ def test_frames_are_spread_from_the_first_to_the_last():
 
 
 def figures(recorded: float | None, darker: float | None) -> dict:
-    return {RECORDED.name: {"mae": recorded}, "darker": {"mae": darker}}
+    return {AS_RECORDED.name: {"mae": recorded}, "darker": {"mae": darker}}
 
 
 @pytest.mark.parametrize(
@@ -73,4 +74,4 @@ def test_the_answer_names_what_speaks_against_one_demonstration(copies, stages, 
     said = _reasons(copies, stages)
     assert len(said) == len(reasons) and all(text in line for text, line in zip(reasons, said, strict=True))
     assert _answer(said, 0, 9).startswith("No, one demonstration" if reasons else "It may be")
-    assert ("2 of 9 stretches" in _answer(said, 2, 9)) is not bool(reasons)
+    assert ("2 of 9 segments" in _answer(said, 2, 9)) is not bool(reasons)

@@ -3,7 +3,7 @@ import pytest
 
 from dataset.video import VideoReader
 from dataset.window import WindowSpec, window_indices
-from train.rehearsal.perturbed import COPIES, RECORDED, ChangedVideo, crop, scale_brightness
+from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS, ChangedVideo, crop, scale_brightness
 
 
 def test_brightness_by_hand():
@@ -23,7 +23,7 @@ def test_a_crop_keeps_the_size_and_shows_the_middle():
 
 @pytest.mark.parametrize("spec", [WindowSpec(3, rate_hz=5.0), WindowSpec(3, stride=5.0)])
 def test_speed_changes_the_windows_and_not_the_frame_asked_about(spec):
-    windows = {copy.name: window_indices(copy.window(spec), 40, fps=25.0) for copy in COPIES}
+    windows = {copy.name: window_indices(copy.window(spec), 40, fps=25.0) for copy in RECORDINGS}
     assert windows["as recorded"] == windows["darker"] == (30, 35, 40)
     assert windows["double speed"] == (20, 30, 40)
     assert windows["half speed"] == (35, 38, 40)
@@ -40,6 +40,6 @@ def test_a_changed_video_has_the_frames_and_times_of_the_recording(video):
         np.testing.assert_array_equal(changed_frame, 255 - frame)
 
 
-def test_copies_have_distinct_names_and_remedies():
-    assert COPIES[0] is RECORDED and len({copy.name for copy in COPIES}) == len(COPIES)
-    assert all(copy.remedy for copy in COPIES[1:])
+def test_recordings_have_distinct_names_and_remedies():
+    assert RECORDINGS[0] is AS_RECORDED and len({recording.name for recording in RECORDINGS}) == len(RECORDINGS)
+    assert all(recording.remedy for recording in RECORDINGS[1:])
