@@ -1,16 +1,18 @@
 """Annotation files: the JSON form of an `Annotation`, read strictly and written so that it diffs well.
 
-Knows JSON; the types and their invariants are in `annotation`. Fields that this version does not know are kept in
-`extra` and written again, so that a file survives a program that is older than it.
+Knows JSON and the types of its fields (pydantic checks them). Does not know the invariants, which are in `annotation`.
+Fields that this version does not know are kept in `extra` and written again: an older program does not lose them.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset.annotation import (
     Annotation,
@@ -25,30 +27,52 @@ from dataset.files import write_text_atomically
 from dataset.fingerprint import fingerprint_problem
 
 ANNOTATION_VERSION = 1
-_REQUIRED = object()
-_WHOLE, _NUMBER, _TEXT, _BOOL, _LIST = "a whole number", "a number", "text in quotes", "true or false", "a list"
-_STAGE_FIELDS = {
-    "subtask": (_TEXT, _REQUIRED),
-    "start": (_WHOLE, _REQUIRED),
-    "end": (_WHOLE, _REQUIRED),
-    "excluded": (_BOOL, False),
-    "falls_back_to": (_WHOLE, None),
-}
-_CAMERA_FIELDS = {"name": (_TEXT, _REQUIRED), "video": (_TEXT, _REQUIRED), "fingerprint": (_TEXT, _REQUIRED)}
-_FIELDS = {
-    "video": (_TEXT, _REQUIRED),
-    "fingerprint": (_TEXT, _REQUIRED),
-    "num_frames": (_WHOLE, _REQUIRED),
-    "fps": (_NUMBER, _REQUIRED),
-    "task": (_TEXT, _REQUIRED),
-    "stages": (_LIST, _REQUIRED),
-    "success": (_BOOL, _REQUIRED),
-    "reason": (_TEXT, None),
-    "final_progress": (_NUMBER, None),
-    "measured_progress": (_LIST, None),
-    "cameras": (_LIST, ()),
-    "annotator": (_TEXT, None),
-}
+Built = TypeVar("Built", Annotation, Camera, Stage)
+_EXPECTED = {  # by the kind of pydantic's error
+    "int_type": "a whole number", "float_type": "a number", "string_type": "text in quotes",
+    "bool_type": "true or false", "list_type": "a list", "model_type": "a JSON object",
+}  # fmt: skip
+_FRAME_FIELDS = ("start", "end", "num_frames")
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class StageRow(_Row):
+    """The types of a stage in the file."""
+
+    subtask: str
+    start: int
+    end: int
+    excluded: bool = False
+    falls_back_to: int | None = None
+
+
+class CameraRow(_Row):
+    """The types of a camera in the file."""
+
+    name: str
+    video: str
+    fingerprint: str
+
+
+class AnnotationDocument(_Row):
+    """The types of the fields in the file; their invariants are in `annotation`."""
+
+    version: Literal[1]
+    video: str
+    fingerprint: str
+    num_frames: int
+    fps: float
+    task: str
+    success: bool
+    stages: list[StageRow]
+    reason: str | None = None
+    final_progress: float | None = None
+    measured_progress: list[float] | None = None
+    cameras: list[CameraRow] = []
+    annotator: str | None = None
 
 
 def read_annotation(path: str | Path) -> Annotation:
@@ -121,96 +145,82 @@ def _one_row_per_line(document: dict[str, Any]) -> str:
 
 
 def _from_document(document: Any) -> Annotation:
-    """Build an annotation from JSON, or raise all of its problems at once."""
+    """Build an annotation from JSON, or raise all of its problems at once: wrong types, then broken invariants."""
     if not isinstance(document, dict):
         raise AnnotationError([Problem("", "the file holds no JSON object")])
     version = document.get("version")
     if version != ANNOTATION_VERSION:
         message = f"version is {version!r}; this program reads version {ANNOTATION_VERSION}"
         raise AnnotationError([Problem("version", message)])
-    problems: list[Problem] = []
-    values = _typed_fields(document, _FIELDS, "", problems)
-    values["extra"] = {key: value for key, value in document.items() if key not in _FIELDS and key != "version"}
-    for key, build in (("stages", _stages), ("cameras", _cameras)):
-        if key in values:
-            rows = build(values.pop(key), problems)
-            if rows is not None:
-                values[key] = rows
-    if values.get("final_progress") is None and "success" in values:
+    problems, wrong = _type_problems(document)
+    values = {key: value for key, value in document.items() if key != "version" and (key,) not in wrong}
+    rows = [_without(wrong, ("stages", place), row) for place, row in enumerate(values.pop("stages", ()))]
+    cameras = [_without(wrong, ("cameras", place), row) for place, row in enumerate(values.pop("cameras", ()))]
+    for place, row in enumerate(rows):
+        problems += stage_problems(f"stages[{place}]", row)
+    places = [problem.place for problem in problems]
+    if "stages" in document and not any(place.startswith("stages") for place in places):
+        values["stages"] = tuple(_build(Stage, row) for row in rows)
+    if not any(place.startswith("cameras") for place in places):
+        values["cameras"] = tuple(_build(Camera, row) for row in cameras)
+    for key in ("fps", "final_progress"):
+        if values.get(key) is not None:
+            values[key] = float(values[key])
+    if values.get("final_progress") is None and "final_progress" not in places and "success" in values:
         if values["success"]:
             values["final_progress"] = 100.0
         else:
             message = "the key 'final_progress' is missing; a failure states what it reached, 0 to 99.99"
             problems.append(Problem("final_progress", message))
-    measured = values.get("measured_progress")
-    if measured is not None:
-        wrong = next((value for value in measured if not _is(value, _NUMBER)), None)
-        if wrong is not None:
-            problems.append(Problem("measured_progress", f"measured_progress holds {wrong!r}; values are numbers"))
-            del values["measured_progress"]
-        else:
-            values["measured_progress"] = tuple(float(value) for value in measured)
+    if values.get("measured_progress") is not None:
+        values["measured_progress"] = tuple(float(value) for value in values["measured_progress"])
     problems += annotation_problems(values) + _fingerprint_problems(values)
     if problems:
         raise AnnotationError(problems)
-    return Annotation(**values)
+    return _build(Annotation, values)
+
+
+def _type_problems(document: dict[str, Any]) -> tuple[list[Problem], set[tuple[int | str, ...]]]:
+    """Return what has the wrong type or is missing, and the locations of these fields in the document."""
+    try:
+        AnnotationDocument.model_validate(document)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False, include_context=False)
+    else:
+        return [], set()
+    problems: dict[str, Problem] = {}
+    wrong: set[tuple[int | str, ...]] = set()
+    for error in errors:
+        location, value = error["loc"], error["input"]
+        if location[0] == "measured_progress":
+            location = location[:1]
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).removeprefix(".")
+        if error["type"] == "missing":
+            inside = "".join(f" in {place.rpartition('.')[0]}" for _ in location[1:2])
+            message = f"the key '{location[-1]}' is missing{inside}"
+        elif len(error["loc"]) > len(location):
+            message = f"{place} holds {value!r}; values are numbers"
+        else:
+            unit = " of frames" if location[-1] in _FRAME_FIELDS else ""
+            message = f"{place} is {value!r}; it must be {_EXPECTED.get(error['type'], error['msg'])}{unit}"
+        problems.setdefault(place, Problem(place, message))
+        wrong.add(location)
+    return list(problems.values()), wrong
+
+
+def _without(wrong: set[tuple[int | str, ...]], location: tuple[int | str, ...], row: Any) -> dict[str, Any]:
+    """Return the fields of a row that have the right type."""
+    return {} if location in wrong else {key: value for key, value in row.items() if (*location, key) not in wrong}
+
+
+def _build(kind: type[Built], row: Mapping[str, Any]) -> Built:
+    """Build a stage, a camera or an annotation; fields that it does not know go to `extra`."""
+    names = {field.name for field in fields(kind)} - {"extra"}
+    values = {key: value for key, value in row.items() if key in names}
+    return kind(**values, extra={key: value for key, value in row.items() if key not in names})
 
 
 def _fingerprint_problems(values: Mapping[str, Any]) -> list[Problem]:
     stored = {"fingerprint": values.get("fingerprint", "")}
     stored |= {f"cameras[{i}].fingerprint": camera.fingerprint for i, camera in enumerate(values.get("cameras", ()))}
     return [Problem(place, message) for place, text in stored.items() if (message := fingerprint_problem(text))]
-
-
-def _stages(rows: list[Any], problems: list[Problem]) -> tuple[Stage, ...] | None:
-    """Build the stages; None, with the reasons in `problems`, when one of them cannot be built."""
-    before, typed = len(problems), []
-    for place, row in enumerate(rows):
-        values = _typed_fields(row, _STAGE_FIELDS, f"stages[{place}]", problems)
-        problems += stage_problems(f"stages[{place}]", values)
-        typed.append(values | {"extra": _unknown(row, _STAGE_FIELDS)})
-    return tuple(Stage(**values) for values in typed) if len(problems) == before else None
-
-
-def _cameras(rows: list[Any], problems: list[Problem]) -> tuple[Camera, ...] | None:
-    before, typed = len(problems), []
-    for place, row in enumerate(rows):
-        values = _typed_fields(row, _CAMERA_FIELDS, f"cameras[{place}]", problems)
-        typed.append(values | {"extra": _unknown(row, _CAMERA_FIELDS)})
-    return tuple(Camera(**values) for values in typed) if len(problems) == before else None
-
-
-def _typed_fields(
-    row: Any, fields: Mapping[str, tuple[str, Any]], place: str, problems: list[Problem]
-) -> dict[str, Any]:
-    """Return the fields that have the right type, defaults filled in; the others go to `problems`."""
-    if not isinstance(row, dict):
-        problems.append(Problem(place, f"{place} is {row!r}; it must be a JSON object"))
-        return {}
-    values = {}
-    for key, (kind, default) in fields.items():
-        full = f"{place}.{key}" if place else key
-        if key not in row or (row[key] is None and default is None):
-            if default is _REQUIRED:
-                where = f"the key '{key}' is missing" + (f" in {place}" if place else "")
-                problems.append(Problem(full, where))
-            else:
-                values[key] = default
-        elif not _is(row[key], kind):
-            unit = " of frames" if key in ("start", "end", "num_frames") else ""
-            problems.append(Problem(full, f"{full} is {row[key]!r}; it must be {kind}{unit}"))
-        else:
-            values[key] = float(row[key]) if kind == _NUMBER else row[key]
-    return values
-
-
-def _unknown(row: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in fields} if isinstance(row, dict) else {}
-
-
-def _is(value: Any, kind: str) -> bool:
-    if kind == _WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == _NUMBER:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    return isinstance(value, {_TEXT: str, _BOOL: bool, _LIST: list}[kind])

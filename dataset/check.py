@@ -1,7 +1,7 @@
-"""Checks: what is wrong with a set of demonstrations before GPU time is spent on it.
+"""Checks: find what is wrong with a set of demonstrations before GPU time is spent on it.
 
-Knows annotations, videos and samples' windows; does not know models. Errors make training pointless or wrong, warnings
-tell what the model will not learn, each with its remedy.
+Knows annotations, videos and the windows of samples. Does not know models. An error makes training useless or wrong. A
+warning names something that the model will not learn, or will learn wrongly. Both contain the remedy.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec
 
 SHORT_STAGE_FRAMES = 3
-LONG_TAIL_SHARE = 0.5  # a "finished" tail of more of the video than this was probably not looked at
-STILL_SEC = 2.0  # nothing moves for so long ...
-STILL_POINTS = 2.0  # ... while the label rises by more than this
-ANNOTATOR_POINTS = 5.0  # mean difference of two people's labels, in points, from which they are said to disagree
+LONG_TAIL_SHARE = 0.5  # a longer "finished" tail was probably not annotated
+STILL_SEC = 2.0  # a still stretch is at least this long
+STILL_POINTS = 2.0  # and its labels rise by more than this, in points
+ANNOTATOR_POINTS = 5.0  # two annotators disagree from this mean difference of their labels on
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a check found.
+    """One result of a check.
 
     Args:
         level: "error" stops, "warning" does not.
         where: The annotation file, or "all".
-        message: What it is and how to mend it.
-        stage: Number of the stage it concerns, counted from 1 over all stages; None where it is not about one.
-        field: The field it concerns: "subtask", "end", "task", "video", ...; None where it is not about one.
+        message: What is wrong and how to correct it.
+        stage: Number of the stage, counted from 1 over all stages; None if it does not concern a single stage.
+        field: The field: "subtask", "end", "task", "video", ...; None if it does not concern a single field.
     """
 
     level: Literal["error", "warning"]
@@ -52,8 +52,8 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Stage and field in words: "stage 2, end"; empty where it is about the whole file."""
-        return ", ".join(part for part in (f"stage {self.stage}" if self.stage else "", self.field or "") if part)
+        """Stage and field in words, such as "stage 2, end"; empty if it concerns the whole file."""
+        return ", ".join(word for word in (f"stage {self.stage}" if self.stage else "", self.field or "") if word)
 
 
 def check_files(
@@ -67,10 +67,10 @@ def check_files(
 
     Args:
         paths: Annotation files.
-        search: Further folders in which moved videos are looked for.
+        search: Further folders to search for videos that have moved.
         labels: How the recipe interpolates progress.
         window: The recipe's window rule; with `budget`, the tokens of a sample are checked.
-        budget: What a sample may cost.
+        budget: The largest number of tokens of a sample.
 
     Returns:
         The demonstrations that could be read, and the findings.
@@ -98,15 +98,15 @@ def check_demonstrations(
     budget: TokenBudget | None = None,
     pixels: bool = False,
 ) -> list[Finding]:
-    """Return what is wrong or missing in the demonstrations, taken one by one and together.
+    """Check demonstrations one by one and together.
 
     Args:
         demonstrations: What to check.
         labels: As in `check_files`, also `window` and `budget`.
         window: See `labels`.
         budget: See `labels`.
-        pixels: Also look at the pictures for still stretches, and use visual labels where `labels` says so; decodes
-            each video once, later calls read the cache.
+        pixels: Also find still stretches in the pictures, and use visual labels if `labels` is "visual". Decodes each
+            video once; later calls read the cache.
     """
     findings = []
     for demonstration in demonstrations:
@@ -120,7 +120,7 @@ def check_demonstrations(
 
 
 def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Finding]:
-    """Check the end of a demonstration, its video's place and its labels as a whole."""
+    """Check the end of a demonstration, the path of its video and the range of its labels."""
     annotation, findings = demonstration.annotation, []
 
     def warn(message: str, stage: int | None = None, field: str | None = None) -> None:
@@ -129,48 +129,48 @@ def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Find
     last, tail = len(annotation.stages), annotation.num_frames - annotation.last_stage_end
     if demonstration.moved:
         warn(
-            f"its video was found by content as {demonstration.video}, not as {annotation.video}; add "
-            "--update_videos to record the new place",
+            f"the video is not at {annotation.video}; a file with the same content is at {demonstration.video}. Add "
+            "--update_videos to write the new path into the annotation",
             field="video",
         )
     if annotation.success and tail < 1:
         warn(
-            "no frame after the last stage shows the finished task, so 100 % is never taught; end the last stage "
-            "where the task is done, or record a second more",
+            "no frame follows the last stage, so no sample has the label 100 %; end the last stage where the task is "
+            "done, or record one more second",
             stage=last,
             field="end",
         )
     elif annotation.success and curve[-1] < SUCCESS_THRESHOLD:
         warn(
-            f"a success whose labels end at {curve[-1]:.1f} %, below {SUCCESS_THRESHOLD:.0f} %; check "
-            "measured_progress",
+            f"the demonstration is a success, but its labels end at {curve[-1]:.1f} %, below "
+            f"{SUCCESS_THRESHOLD:.0f} %; check measured_progress",
             field="measured_progress",
         )
     if annotation.success and np.nanmax(curve) < SUCCESS_THRESHOLD:
         warn(
-            f"no label reaches {SUCCESS_THRESHOLD:.0f} %, where a task counts as done (the highest is "
-            f"{np.nanmax(curve):.1f} %); let the last stage end where the task is done",
+            f"the highest label is {np.nanmax(curve):.1f} %; a task counts as done from {SUCCESS_THRESHOLD:.0f} % on. "
+            "End the last stage where the task is done",
             stage=last,
             field="end",
         )
     if annotation.success and tail > LONG_TAIL_SHARE * annotation.num_frames:
         warn(
-            f"{tail} of {annotation.num_frames} frames lie after the last stage and are taught as 100 %; mark the "
-            "stages they belong to, or exclude them",
+            f"{tail} of {annotation.num_frames} frames follow the last stage and have the label 100 %; mark their "
+            "stages, or exclude them",
             stage=last,
             field="end",
         )
     if not annotation.success and annotation.measured_progress is None and tail > 0:
         warn(
-            f"the {tail} frame(s) after the last stage of this failure are taught as {curve[-1]:.1f} %; "
-            "change final_progress if they show another state",
+            f"the {tail} frame(s) after the last stage of this failure have the label {curve[-1]:.1f} %; change "
+            "final_progress if they show another state",
             field="final_progress",
         )
     return findings
 
 
 def _check_stages(demonstration: Demonstration) -> list[Finding]:
-    """Check the stages' lengths and texts."""
+    """Check the lengths and texts of the stages."""
     annotation, findings = demonstration.annotation, []
 
     def warn(message: str, stage: int | None = None, field: str | None = None) -> None:
@@ -180,38 +180,39 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
     for (number, stage), step in zip(_numbered(annotation.stages), plan.step_of_stage, strict=True):
         if stage.end - stage.start < SHORT_STAGE_FRAMES:
             warn(
-                f'stage "{stage.subtask}" has {stage.end - stage.start} frame(s); merge it with its neighbour or move '
-                "its boundary",
+                f'stage "{stage.subtask}" has {stage.end - stage.start} frame(s); merge it with a neighbour, or move '
+                "its end",
                 number,
                 "end",
             )
         if _plain(stage.subtask) == _plain(annotation.task):
             warn(
-                f'stage "{stage.subtask}" is the whole task; split it into the steps that a person would name',
+                f'stage "{stage.subtask}" has the same text as the task; split it into the steps of the task',
                 number,
                 "subtask",
             )
         if _plain(stage.subtask) != _plain(plan.steps[step].subtask):
             warn(
-                f'stage "{stage.subtask}" is attempted again as "{plan.steps[step].subtask}"; use one text for both '
-                "attempts, or mend the stage that is fallen back to",
+                f'stage "{stage.subtask}" is repeated as "{plan.steps[step].subtask}"; use one text for both attempts, '
+                "or correct the stage number in falls_back_to",
                 number,
                 "falls_back_to",
             )
     for text, count in Counter(_plain(stage.subtask) for stage in plan.steps).items():
         if count > 1:
             warn(
-                f'{count} stages read "{text}"; they stay separate steps, but tell them apart if they differ',
+                f'{count} stages have the text "{text}" and count as separate steps; if the steps differ, use '
+                "different texts",
                 next(number for number, stage in _numbered(annotation.stages) if _plain(stage.subtask) == text),
                 "subtask",
             )
     if annotation.success and len(annotation.kept_stages) == 1:
-        warn("there is one stage only; two or more give a far better curve", 1)
+        warn("there is only one stage; with two or more stages the labels follow the task more closely", 1)
     return findings
 
 
 def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labels: Labels) -> list[Finding]:
-    """Warn of stages in which the picture stands still for long: near-duplicate frames with different labels."""
+    """Find stages with a long still stretch: nearly equal frames with different labels."""
     annotation, findings = demonstration.annotation, []
     hashes = cached_hashes(VideoReader(demonstration.video))
     for number, stage in _numbered(annotation.stages):
@@ -219,7 +220,7 @@ def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labe
         first, last = stage.start + first, stage.start + first + length - 1
         rise = curve[last] - curve[first]
         if length >= STILL_SEC * annotation.fps and rise > STILL_POINTS:
-            remedy = "exclude them" if labels == "visual" else "exclude them, or let data.labels=visual give them less"
+            remedy = "exclude them" if labels == "visual" else "exclude them, or use data.labels=visual"
             message = (
                 f"frames {first} to {last} look alike ({length / annotation.fps:.1f} s), but their labels rise by "
                 f"{rise:.1f} points; {remedy}"
@@ -229,7 +230,7 @@ def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labe
 
 
 def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: TokenBudget) -> list[Finding]:
-    """Compare the largest sample, its whole plan still to do, with what the model reads."""
+    """Compare the longest sample (all steps remaining) with the context of the model."""
     annotation = demonstration.annotation
     height, width = VideoReader(demonstration.video).frame(0).shape[:2]
     texts = tuple(stage.subtask for stage in plan_steps(annotation).steps)
@@ -238,45 +239,51 @@ def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: Toke
     if tokens <= budget.context:
         return []
     message = (
-        f"a window of {window.size} frames of {width}x{height} costs about {tokens} tokens, the model reads "
-        f"{budget.context}; lower image.max_pixels (now {budget.max_pixels}) or data.window.size"
+        f"a window of {window.size} frames of {width}x{height} costs about {tokens} tokens; the limit is "
+        f"{budget.context}. Lower image.max_pixels (now {budget.max_pixels}) or data.window.size"
     )
     return [Finding("error", demonstration.path, message, field="video")]
 
 
 def _check_together(demonstrations: Sequence[Demonstration]) -> list[Finding]:
-    """Check what only several demonstrations show: wording, double annotations, whether success is there at all."""
+    """Check the demonstrations together: wording, videos annotated twice, no success at all."""
     findings = []
     stage_lists: dict[str, dict[tuple[str, ...], str]] = {}
     by_recording: dict[str, Demonstration] = {}
     for demonstration in demonstrations:
         annotation = demonstration.annotation
         texts = tuple(stage.subtask for stage in plan_steps(annotation).steps)
-        known = stage_lists.setdefault(annotation.task, {})
-        if annotation.success and known and texts not in known:
-            message = f"its stages differ from those of {next(iter(known.values()))} for the same task; use one wording"
+        wordings = stage_lists.setdefault(annotation.task, {})
+        if annotation.success and wordings and texts not in wordings:
+            message = (
+                f"its stages differ from those of {next(iter(wordings.values()))} for the same task; use the same texts"
+            )
             findings.append(Finding("warning", demonstration.path, message, field="stages"))
         if annotation.success:
-            known.setdefault(texts, demonstration.path)
+            wordings.setdefault(texts, demonstration.path)
         earlier = by_recording.setdefault(annotation.fingerprint, demonstration)
         if earlier is not demonstration:
             findings.append(_compare_annotators(earlier, demonstration))
     if demonstrations and not any(demonstration.annotation.success for demonstration in demonstrations):
         findings.append(
-            Finding("warning", "all", "no demonstration succeeds, so success is never taught; add a successful one")
+            Finding(
+                "warning",
+                "all",
+                "no demonstration is a success, so no sample shows the finished task; add a successful one",
+            )
         )
     return findings
 
 
 def _compare_annotators(first: Demonstration, second: Demonstration) -> Finding:
-    """Say that one video was annotated twice, and how far the two labels lie apart."""
+    """Return the finding that one video was annotated twice, with the mean difference of the labels."""
     difference = np.abs(label_curve(first.annotation) - label_curve(second.annotation))
     names = [demonstration.annotation.annotator or "an unnamed person" for demonstration in (first, second)]
-    apart = float(np.nanmean(difference)) if np.isfinite(difference).any() else float("nan")
-    verdict = "agree" if apart < ANNOTATOR_POINTS else "do not agree; settle the boundaries first"
+    distance = float(np.nanmean(difference)) if np.isfinite(difference).any() else float("nan")
+    verdict = "they agree" if distance < ANNOTATOR_POINTS else "they disagree: correct the boundaries first"
     message = (
-        f"the same video as {first.path}: {names[0]} and {names[1]} lie {apart:.1f} points apart on average and "
-        f"{verdict}; train on one of the two files, or its frames count double"
+        f"{first.path} annotates the same video: the labels of {names[0]} and {names[1]} differ by {distance:.1f} "
+        f"points on average, {verdict}. Train on one of the two files; with both, every frame counts twice"
     )
     return Finding("warning", second.path, message, field="annotator")
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, fields
 
 import pytest
+import schema_files
 from jsonschema import Draft202012Validator
 from material import DEMO, ROOT, TASK, make_annotation
 
@@ -50,6 +51,14 @@ def full(video) -> Annotation:
     )  # fmt: skip
 
 
+def test_the_files_are_what_the_program_makes():
+    schemas = schema_files.make_schemas()
+    assert {f"{name}.schema.json" for name in schemas} == {path.name for path in SCHEMAS.glob("*.json")}
+    for name, document in schemas.items():
+        text = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+        assert text == schema_files.render(document), "run python tests/schema_files.py"
+
+
 def test_annotations(full, tmp_path):
     paths = [*DEMO.rglob("*.json"), tmp_path / "full.json"]
     write_annotation(tmp_path / "full.json", full)
@@ -62,8 +71,8 @@ def test_every_field_of_an_annotation_is_described():
     described = json.loads((SCHEMAS / "annotation.schema.json").read_text(encoding="utf-8"))
     for cls, known in (
         (Annotation, described["properties"]),
-        (Stage, described["$defs"]["stage"]["properties"]),
-        (Camera, described["$defs"]["camera"]["properties"]),
+        (Stage, described["$defs"]["StageRow"]["properties"]),
+        (Camera, described["$defs"]["CameraRow"]["properties"]),
     ):
         assert {field.name for field in fields(cls)} - {"extra"} == set(known) - {"version"}
 

@@ -34,7 +34,9 @@ def findings_of(video, *ends, **fields):
 def test_findings_are_beside_their_stage_or_at_the_end(video):
     (short,) = [finding for finding in findings_of(video, 2, 30) if "frame(s)" in finding.message]
     assert (short.level, short.about, short.stage) == ("warning", "stages", 0)
-    (no_end,) = [finding for finding in findings_of(video, 20, 40) if "100 % is never taught" in finding.message]
+    (no_end,) = [
+        finding for finding in findings_of(video, 20, 40) if "no sample has the label 100 %" in finding.message
+    ]
     assert no_end.stage == 1
     failure = make_annotation(video, 20, 30, success=False, final_progress=40.0)
     demonstration = Demonstration("demo.json", failure, str(video))
@@ -44,7 +46,7 @@ def test_findings_are_beside_their_stage_or_at_the_end(video):
 
 
 def test_a_long_unlabelled_end_is_a_warning(video):
-    message = "30 of 40 frames lie after the last stage"
+    message = "30 of 40 frames follow the last stage"
     (tail,) = [finding for finding in findings_of(video, 5, 10) if message in finding.message]
     assert (tail.level, tail.stage) == ("warning", 1)
 

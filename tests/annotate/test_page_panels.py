@@ -89,7 +89,7 @@ def test_the_samples_of_a_recipe_are_shown_with_findings_and_the_command(label):
         "[...document.querySelectorAll('#stages li')].map(r => r.querySelector('.stage-findings').textContent)"
     )
     assert "has 2 frame" in findings[0]
-    assert "100 % is never taught" in findings[1]
+    assert "no sample has the label 100 %" in findings[1]
     command = label.page.locator("#command code").inner_text()
     assert command == f"make lora ANNOTATIONS={label.annotation} RECIPE=recipes/oneshot.yaml"
     samples = samples_of("recipes/oneshot.yaml", label.annotation)

@@ -43,26 +43,28 @@ def test_a_good_demonstration_has_no_findings(video):
 
 def test_success_that_is_never_taught(video):
     (finding,) = findings(make_annotation(video, 10, 40))
-    assert "100 % is never taught" in finding.message
+    assert "no sample has the label 100 %" in finding.message
     assert (finding.stage, finding.field, finding.place) == (2, "end", "stage 2, end")
 
 
 def test_a_label_that_never_reaches_the_threshold(video):
     text = messages(make_annotation(video, 20, 24, 28, 40))  # the last stage ends at 75 + 25 * 11 / 12
-    assert "no label reaches" not in text
+    assert "the highest label is" not in text
     measured = tuple(float(t) for t in range(40))
     text = messages(make_annotation(video, 10, 30, measured_progress=measured))
-    assert "a success whose labels end at 39.0 %" in text
-    assert "no label reaches 95 %, where a task counts as done (the highest is 39.0 %)" in text
-    assert "no label reaches 95 %" in messages(make_annotation(video, 37, 40))  # ends at 62.5 + 37.5 * 2 / 3
+    assert "is a success, but its labels end at 39.0 %, below 95 %" in text
+    assert "the highest label is 39.0 %; a task counts as done from 95 % on" in text
+    assert "the highest label is 87.5 %; a task counts as done from 95 % on" in messages(
+        make_annotation(video, 37, 40)
+    )  # ends at 62.5 + 37.5 * 2 / 3
 
 
 @pytest.mark.parametrize(
     ("texts", "message", "stage"),
     [
-        (("a", "A "), 'stages read "a"', 1),
-        ((TASK.upper() + ".", "b"), "is the whole task", 1),
-        (("a", TASK), "is the whole task", 2),
+        (("a", "A "), 'stages have the text "a"', 1),
+        ((TASK.upper() + ".", "b"), "has the same text as the task", 1),
+        (("a", TASK), "has the same text as the task", 2),
     ],
 )
 def test_stage_texts(video, texts, message, stage):
@@ -73,7 +75,7 @@ def test_stage_texts(video, texts, message, stage):
 
 def test_short_and_single_stages(video):
     assert 'stage "step 1" has 2 frame(s)' in messages(make_annotation(video, 2, 30))
-    assert "one stage only" in messages(make_annotation(video, 30))
+    assert "there is only one stage" in messages(make_annotation(video, 30))
 
 
 def test_stages_are_counted_with_the_excluded_ones(video):
@@ -84,9 +86,9 @@ def test_stages_are_counted_with_the_excluded_ones(video):
 
 def test_an_unlabelled_tail(video):
     (finding,) = findings(make_annotation(video, 8, 16))
-    assert "24 of 40 frames lie after the last stage and are taught as 100 %" in finding.message
+    assert "24 of 40 frames follow the last stage and have the label 100 %" in finding.message
     failure = make_annotation(video, 10, 30, success=False, final_progress=50.0)
-    assert "10 frame(s) after the last stage of this failure are taught as 50.0 %" in messages(failure)
+    assert "10 frame(s) after the last stage of this failure have the label 50.0 %" in messages(failure)
 
 
 def test_demonstrations_of_one_task_should_agree(video):
@@ -105,21 +107,22 @@ def test_a_fall_back_keeps_the_wording_of_the_task(video):
     assert findings(plain, again) == []
     stages[2] = replace(stages[2], subtask="search")
     (finding,) = findings(replace(again, stages=tuple(stages)))
-    assert 'stage "reach" is attempted again as "search"' in finding.message
+    assert 'stage "reach" is repeated as "search"' in finding.message
     assert (finding.stage, finding.field) == (1, "falls_back_to")
 
 
 def test_two_people_who_annotated_one_video_are_compared(video):
     alice = make_annotation(video, 10, 30, annotator="alice")
     (finding,) = findings(alice, make_annotation(video, 12, 30, annotator="bob"))
-    assert "the same video as d0.json: alice and bob lie" in finding.message and "agree;" in finding.message
+    assert "d0.json annotates the same video: the labels of alice and bob differ by" in finding.message
+    assert "they agree" in finding.message
     (finding,) = findings(alice, make_annotation(video, 25, 30, annotator="bob"))
-    assert "do not agree; settle the boundaries first" in finding.message
+    assert "they disagree: correct the boundaries first" in finding.message
 
 
 def test_only_failures(video):
     failure = make_annotation(video, 10, 30, success=False, final_progress=50.0)
-    assert "success is never taught" in messages(failure)
+    assert "so no sample shows the finished task" in messages(failure)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +190,7 @@ def test_a_window_that_the_model_cannot_read(annotation_path):
     assert check_files([annotation_path], window=window, budget=budget)[1] == []
     _, (finding,) = check_files([annotation_path], window=WindowSpec(16, stride=3), budget=budget)
     assert finding.level == "error"
-    assert "a window of 16 frames of 96x64 costs about" in finding.message and "the model reads 4096" in finding.message
+    assert "a window of 16 frames of 96x64 costs about" in finding.message and "the limit is 4096" in finding.message
 
 
 def test_files_that_cannot_be_used_are_errors_with_their_place(annotation_path, tmp_path):
@@ -214,7 +217,7 @@ def test_a_video_that_changed_since_is_an_error(annotation_path):
 def test_a_video_that_moved_is_a_warning(annotation_path, tmp_path):
     annotation_path.with_suffix(".mp4").rename(tmp_path / "x.mp4")
     _, (finding,) = check_files([annotation_path])
-    assert finding.level == "warning" and "found by content as" in finding.message
+    assert finding.level == "warning" and "a file with the same content is at" in finding.message
 
 
 def test_the_bundled_demo_is_clean():

@@ -31,7 +31,7 @@ def test_an_annotation_follows_its_video(annotation_path, tmp_path, capsys):
     (tmp_path / "raw").mkdir()
     annotation_path.with_suffix(".mp4").rename(tmp_path / "raw" / "x.mp4")
     assert run(annotation_path, "--check") == 0
-    assert "found by content" in " ".join(capsys.readouterr().out.split())
+    assert "a file with the same content is at" in " ".join(capsys.readouterr().out.split())
     assert run(annotation_path, "--check", "--update_videos") == 0
     assert read_annotation(annotation_path).video == "raw/x.mp4"
     assert "0 error(s), 0 warning(s)" in capsys.readouterr().out
