@@ -167,7 +167,7 @@ def test_a_file_tells_every_problem_with_its_place(video, tmp_path):
         "fingerprint": "the key 'fingerprint' is missing",
         "num_frames": "num_frames is 40.0; it must be a whole number of frames",
         "fps": "fps is 'fast'; it must be a number",
-        "task": "the task text is empty; say what the robot shall do",
+        "task": "the task text is empty; write what the robot does",
         "success": "success is 'yes'; it must be true or false",
         "stages[0].end": "stages[0].end is None; it must be a whole number of frames",
         "stages[1].end": 'stage "lift" is empty: it starts at frame 30 and ends at frame 20 (the end is the frame '
@@ -204,7 +204,7 @@ def test_fall_backs_name_kept_stages(video):
 
 def test_camera_names_are_distinct(video):
     for names in (("main",), ("wrist", "wrist"), (" ",)):
-        with pytest.raises(AnnotationError, match="is empty or taken"):
+        with pytest.raises(AnnotationError, match="is empty or used twice"):
             make_annotation(video, 40, cameras=tuple(Camera(name, "w.mp4", "x") for name in names))
 
 
