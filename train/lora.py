@@ -93,18 +93,7 @@ def train_lora(
             raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step}; go on with --resume")
 
         model.model.eval()
-        figures = {
-            "steps": trainer.state.global_step,
-            "samples": len(data.samples),
-            "mean_loss": round(result.training_loss, 4) if checkpoint is None else None,
-            "base_revision": model.revision,
-            "torch_dtype": str(model.base.dtype).removeprefix("torch."),
-            "processes": sft_config.world_size,
-            "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
-            "evaluations": evaluations(trainer.state.log_history),
-            "best_step": trainer.state.best_global_step,
-            "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
-        }
+        figures = training_figures(trainer, model, result.training_loss, checkpoint)
         sharded = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
         if run.writes:
             save_adapter(model, run.partial, recipe, data, sharded)
@@ -184,6 +173,24 @@ def make_collator(
 def local_processes(sft_config: Any) -> int:
     """Return how many processes of this run share this machine and its feature cache."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if sft_config.world_size > 1 else 1
+
+
+def training_figures(
+    trainer: ProgressTrainer, model: ProgressModel, training_loss: float, checkpoint: Path | None
+) -> dict[str, Any]:
+    """Return what `train_summary.json` records of the training itself; `mean_loss` is None for a resumed run."""
+    return {
+        "steps": trainer.state.global_step,
+        "samples": len(trainer.train_dataset),
+        "mean_loss": round(training_loss, 4) if checkpoint is None else None,
+        "base_revision": model.revision,
+        "torch_dtype": str(model.base.dtype).removeprefix("torch."),
+        "processes": trainer.args.world_size,
+        "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
+        "evaluations": evaluations(trainer.state.log_history),
+        "best_step": trainer.state.best_global_step,
+        "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
+    }
 
 
 def evaluations(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
