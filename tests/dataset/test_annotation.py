@@ -55,7 +55,7 @@ def test_stage_without_text_is_refused_unless_excluded():
     assert Stage("", 0, 5, excluded=True).excluded
 
 
-def test_all_problems_are_told_at_once(video):
+def test_all_problems_are_reported_at_once(video):
     with pytest.raises(ValueError) as caught:
         replace(make_annotation(video, 40), task=" ", success=False, fps=0.0)
     for part in ("fps is 0.0", "task text is empty", "a failure ends below 100 %"):
@@ -150,7 +150,7 @@ def test_a_moved_boundary_is_a_diff_of_two_lines(video, tmp_path):
     assert sum(old != new for old, new in zip(before, after, strict=True)) == 2
 
 
-def test_a_file_tells_every_problem_with_its_place(video, tmp_path):
+def test_every_problem_of_a_file_is_reported_with_its_place(video, tmp_path):
     path = tmp_path / "a.json"
     write_annotation(path, make_annotation(video, 10, 20, 30))
     document = json.loads(path.read_text())
@@ -220,7 +220,7 @@ JSON = st.recursive(
     inside=st.sampled_from([None, "subtask", "start", "end", "excluded", "falls_back_to"]),
     value=JSON,
 )
-def test_whatever_a_file_holds_the_refusal_is_ours(tmp_path_factory, key, inside, value):
+def test_any_content_is_read_or_refused_with_problems(tmp_path_factory, key, inside, value):
     document = json.loads((DEMO / "demo.json").read_text())
     if inside is None:
         document[key] = value
