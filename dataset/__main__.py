@@ -45,7 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", help="recipe whose `data` section is used (default: docs/recipe.md)")
     parser.add_argument("--videos", action="append", default=[], help="folder to search for videos that have moved")
-    parser.add_argument("--update_videos", action="store_true", help="record the new place of moved videos")
+    parser.add_argument(
+        "--update_videos", action="store_true", help="write the new paths of moved videos into the annotations"
+    )
     parser.add_argument("--check", action="store_true", help="only check; exit 2 when there are errors")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_video_backend(parser)
@@ -70,7 +72,7 @@ def main(arguments: argparse.Namespace) -> int:
         for demonstration in read_demonstrations(paths, arguments.videos):
             if demonstration.moved:
                 update_video_paths(demonstration)
-                print(f"{demonstration.path}: its video is {demonstration.video}, recorded")
+                print(f"{demonstration.path}: the path of its video is now {demonstration.video}")
     demonstrations, findings = check_files(paths, arguments.videos, data.labels, data.window, budget)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors and not arguments.check:
@@ -87,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 2 if errors else 0
     if not (arguments.output or arguments.preview or arguments.export):
         raise ValueError(
-            "--output is missing; name the JSONL file to write (or --preview PAGE.html, or --export FOLDER), or add "
+            "--output is missing; name the file to write (or --preview PAGE.html, or --export FOLDER), or add "
             "--check to check only"
         )
     samples = build_sample_set(demonstrations, data.window, data.sampling, data.labels)

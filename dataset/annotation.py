@@ -1,4 +1,4 @@
-"""Stages and annotations: the one artefact a person makes, as frozen types with all their validation.
+"""Stages and annotations, the only files that a person makes: frozen types with all their validation.
 
 Knows frame numbers, stage texts and the outcome of one demonstration. Does not know their JSON form (see
 `annotation_file`), pixels (see `video`), label curves (see `labels`) or the wording of prompts (see `prompts`).
@@ -41,12 +41,12 @@ class Stage:
     """One contiguous sub-task of a demonstration.
 
     Args:
-        subtask: What is done, as it shall appear in the model's list of remaining actions; not blank.
+        subtask: What is done, as the model lists it among the remaining actions; not blank.
         start: First frame, 0-based.
         end: Frame after the last one (half-open); `end > start`.
-        excluded: The segment is left out: no samples, no weight, and no window may span it.
-        falls_back_to: Where the attempt fails at the end of this stage: the number (1-based, in the list of all
-            stages) of the stage that has to be done again, this one or an earlier one. The stages that follow repeat
+        excluded: The stage is left out: no samples, no weight, and no window spans it.
+        falls_back_to: Set if the attempt fails at the end of this stage: the number (from 1, in the list of all
+            stages) of the stage that must be done again, this one or an earlier one. The stages that follow repeat
             the work from there on.
         extra: Fields of the file that this version does not know; kept when it is written again.
     """
@@ -66,10 +66,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Camera:
-    """A further view of the same episode: its frame i was taken at the same moment as frame i of the main video.
+    """A further view of the same episode: its frame i was recorded at the same time as frame i of the main video.
 
     Args:
-        name: How it is called, for example "wrist"; "main" is the annotation's own video.
+        name: Its name, for example "wrist"; "main" is the annotation's own video.
         video: Path of its video; relative paths are relative to the annotation file.
         fingerprint: As that of the main video.
         extra: As that of `Stage`.
@@ -90,18 +90,18 @@ class Annotation:
 
     Args:
         video: Path of the video; relative paths are relative to the annotation file.
-        fingerprint: `dataset.video.fingerprint` of that file, so that another file of the same name is noticed.
+        fingerprint: `dataset.video.fingerprint` of that file, so that another file of the same name is detected.
         num_frames: Frames of the video.
         fps: Mean frames per second, > 0.
-        task: The instruction the robot follows.
+        task: The instruction that the robot follows.
         stages: See `Stage`.
         success: Whether the demonstration reaches its goal.
-        reason: Why it counts as done, shown to the model in its answer; optional.
+        reason: Why the task counts as done, a part of the answer to learn; optional.
         final_progress: Percent reached at the end of the last stage: 100 for a success, less for a failure.
-        measured_progress: Percent per frame, shape (num_frames,), where a simulator or a sensor measured it; it
-            then takes the place of a curve interpolated between stage ends.
+        measured_progress: Percent per frame, shape (num_frames,), if a simulator or a sensor measured it. It
+            replaces the curve that is interpolated between stage ends.
         cameras: Further views of the episode; they share the frame numbers, the stages and the labels.
-        annotator: Who marked the stages; several people may annotate one video, each in a file of their own.
+        annotator: Who marked the stages; several people can annotate one video, each in a separate file.
         extra: As that of `Stage`.
     """
 
@@ -136,7 +136,7 @@ class Annotation:
 
 
 def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with one stage, taken alone; fields that are absent are not looked at."""
+    """Return what is wrong with one stage alone; absent fields are not checked."""
     problems = []
     subtask, start, end = (stage.get(key) for key in ("subtask", "start", "end"))
     if start is not None and end is not None and end <= start:
@@ -154,43 +154,42 @@ def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
 
 
 def annotation_problems(values: Mapping[str, Any]) -> list[Problem]:
-    """Return everything that is wrong, each with its place; fields that are absent are not looked at."""
+    """Return everything that is wrong with an annotation, with places; absent fields are not checked."""
     problems = []
 
-    def complain(place: str, message: str) -> None:
+    def add(place: str, message: str) -> None:
         problems.append(Problem(place, message))
 
     num_frames, fps, task, success = (values.get(key) for key in ("num_frames", "fps", "task", "success"))
     final_progress, measured = values.get("final_progress"), values.get("measured_progress")
     if num_frames is not None and num_frames < 1:
-        complain("num_frames", f"num_frames is {num_frames}; a video has at least one frame")
+        add("num_frames", f"num_frames is {num_frames}; a video has at least one frame")
     if fps is not None and not (fps > 0 and math.isfinite(fps)):
-        complain("fps", f"fps is {fps}; it must be a positive number")
+        add("fps", f"fps is {fps}; it must be a positive number")
     if task is not None and not task.strip():
-        complain("task", "the task text is empty; say what the robot shall do")
+        add("task", "the task text is empty; write what the robot does")
     if "stages" in values:
         problems += _order_problems(values["stages"], num_frames) + _fall_back_problems(values["stages"], success)
     if success is True and final_progress is not None and final_progress != 100.0:
-        complain("final_progress", f"a success ends at 100 %, but final_progress is {final_progress}")
+        add("final_progress", f"a success ends at 100 %, but final_progress is {final_progress}")
     if success is False and final_progress is not None and not 0.0 <= final_progress < 100.0:
-        complain(
-            "final_progress", f"a failure ends below 100 %, but final_progress is {final_progress}; use 0 to 99.99"
-        )
+        add("final_progress", f"a failure ends below 100 %, but final_progress is {final_progress}; use 0 to 99.99")
     if measured is not None:
         if num_frames is not None and len(measured) != num_frames:
-            complain(
+            add(
                 "measured_progress",
                 f"measured_progress has {len(measured)} values for {num_frames} frames; give one per frame",
             )
         outside = [value for value in measured if not 0.0 <= value <= 100.0]
         if outside:
-            complain("measured_progress", f"measured_progress holds {outside[0]}; values are percent, 0 to 100")
+            add("measured_progress", f"measured_progress holds {outside[0]}; values are percent, 0 to 100")
     names = [MAIN_CAMERA]
     for place, camera in enumerate(values.get("cameras", ())):
         if not camera.name.strip() or camera.name in names:
-            complain(
+            add(
                 f"cameras[{place}].name",
-                f'camera name "{camera.name}" is empty or taken; use distinct ones ("{MAIN_CAMERA}" is the main video)',
+                f'camera name "{camera.name}" is empty or used twice; use distinct names '
+                f'("{MAIN_CAMERA}" is the main video)',
             )
         names.append(camera.name)
     return problems
@@ -210,7 +209,7 @@ def _order_problems(stages: tuple[Any, ...], num_frames: int | None) -> list[Pro
         elif stage.start > previous_end:
             message = (
                 f"{name} starts at frame {stage.start}, but frames {previous_end} to {stage.start - 1} belong to no "
-                "stage; stages must be contiguous from frame 0 (mark a segment excluded to leave it out)"
+                "stage; stages must be contiguous from frame 0 (to leave frames out, mark a stage as excluded)"
             )
             problems.append(Problem(f"stages[{place}].start", message))
         if num_frames is not None and stage.end > num_frames:

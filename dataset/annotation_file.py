@@ -1,4 +1,4 @@
-"""Annotation files: the JSON form of an `Annotation`, read strictly and written so that it diffs well.
+"""Annotation files: the JSON form of an `Annotation`, read strictly and written with one stage per line.
 
 Knows JSON and the types of its fields (pydantic checks them). Does not know the invariants, which are in `annotation`.
 Fields that this version does not know are kept in `extra` and written again: an older program does not lose them.
@@ -92,7 +92,7 @@ def read_annotation(path: str | Path) -> Annotation:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"annotation {path}: no valid JSON ({error}); was the file cut off?") from None
+        raise ValueError(f"annotation {path}: no valid JSON ({error}); restore the file or annotate again") from None
     try:
         return _from_document(document)
     except AnnotationError as error:
@@ -121,7 +121,7 @@ def write_annotation(path: str | Path, annotation: Annotation) -> None:
 
 
 def resolve_video(annotation_path: str | Path, annotation: Annotation) -> Path:
-    """Return the recorded path of the video, seen from the working directory."""
+    """Return the recorded path of the video, relative to the working directory."""
     return Path(annotation_path).parent / annotation.video
 
 
@@ -170,7 +170,7 @@ def _from_document(document: Any) -> Annotation:
         if values["success"]:
             values["final_progress"] = 100.0
         else:
-            message = "the key 'final_progress' is missing; a failure states what it reached, 0 to 99.99"
+            message = "the key 'final_progress' is missing; give the percent that the failure reached, 0 to 99.99"
             problems.append(Problem("final_progress", message))
     if values.get("measured_progress") is not None:
         values["measured_progress"] = tuple(float(value) for value in values["measured_progress"])

@@ -1,6 +1,6 @@
-"""Token budget: how many tokens a window costs a model of the Qwen3-VL family, against what it can read.
+"""Token budget: how many tokens a window takes in a model of the Qwen3-VL family, and how many the model can take.
 
-Knows pixel counts and a model's public configuration files; loads no model and no tokenizer.
+Knows pixel counts and a model's public configuration files. Loads no model and no tokenizer.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 TRAINED_LENGTH = 8192  # tokens per sample in ProcVLM's own one-shot recipe (arXiv 2605.08774)
-CHARACTERS_PER_TOKEN = 3.0  # a low estimate for English, so that text is counted rather too high
+CHARACTERS_PER_TOKEN = 3.0  # a low estimate for English: the count of tokens is too high rather than too low
 CHAT_TOKENS = 16  # turn marks around question and answer
 
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """What one sample may cost.
+    """The limits of one sample.
 
     Args:
         context: Most tokens of question and answer together.
-        min_pixels: Images are enlarged to this area.
-        max_pixels: Images are reduced to this area.
+        min_pixels: Smaller images are enlarged to this area.
+        max_pixels: Larger images are reduced to this area.
         factor: Side in pixels of the square that becomes one token (patch size times merge size).
     """
 
@@ -54,10 +54,10 @@ class TokenBudget:
 
 
 def read_token_budget(recipe: Mapping[str, Any]) -> TokenBudget:
-    """Return the budget of a recipe: its `image` section, and the configuration of its model where that is a folder.
+    """Return the budget of a recipe: its `image` section, and the configuration of its model if that is a folder.
 
     Args:
-        recipe: The whole document; `model` and `image` are looked at.
+        recipe: The whole document; only `model` and `image` are read.
     """
     values: dict[str, int] = {}
     folder = Path(str(recipe.get("model") or ""))
@@ -69,8 +69,8 @@ def read_token_budget(recipe: Mapping[str, Any]) -> TokenBudget:
         if (folder / "preprocessor_config.json").is_file():
             images = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
             size = images.get("size", {})
-            found = {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")}
-            values |= {key: int(value) for key, value in found.items() if value}
+            pixels = {"min_pixels": size.get("shortest_edge"), "max_pixels": size.get("longest_edge")}
+            values |= {key: int(value) for key, value in pixels.items() if value}
             if "patch_size" in images and "merge_size" in images:
                 values["factor"] = images["patch_size"] * images["merge_size"]
     image = recipe.get("image") or {}

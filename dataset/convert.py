@@ -4,8 +4,8 @@
     python -m dataset.convert demo.json --to csv --output demo.csv
 
 Formats: `via` (VGG video annotator 3, JSON), `label_studio` (video timeline labels, JSON), `csv` (one row per stage,
-frames from 0, last frame inclusive). What they cannot hold (measured progress, further cameras) stays behind, with a
-note. Gaps between segments become excluded stages.
+frames from 0, last frame inclusive). They cannot hold measured progress and further cameras; a note is printed if
+these are left out. Gaps between segments become excluded stages.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMATS = ("via", "label_studio", "csv")
 
 
 def export_annotation(annotation_path: str | Path, form: str) -> str:
-    """Return an annotation in the form of another tool, as the text of its file."""
+    """Return an annotation in the format of another tool, as the text of a file."""
     annotation = read_annotation(annotation_path)
     outline, name = outline_of(annotation), Path(annotation.video).name
     if form == "csv":
@@ -43,7 +43,7 @@ def export_annotation(annotation_path: str | Path, form: str) -> str:
 
 
 def import_outline(path: str | Path, form: str, video: str | Path) -> Outline:
-    """Read what the file of another tool says about a video."""
+    """Read the stages and the outcome of a video from the file of another tool."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         if form == "csv":
@@ -58,7 +58,7 @@ def import_outline(path: str | Path, form: str, video: str | Path) -> Outline:
         raise ValueError(f"{path}: no valid JSON ({error})") from None
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}: not as {form} writes it ({reason}); export it again") from None
+        raise ValueError(f"{path}: has another form than {form} writes ({reason}); export it again") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -68,14 +68,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dataset.convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", help="what to read")
+    parser.add_argument("file", help="file to read")
     direction = parser.add_mutually_exclusive_group(required=True)
-    direction.add_argument("--from", dest="source", choices=FORMATS, help="the file is theirs: write an annotation")
-    direction.add_argument("--to", dest="target", choices=FORMATS, help="the file is an annotation: write theirs")
-    parser.add_argument("--output", required=True, help="what to write; replaced if it exists")
+    direction.add_argument(
+        "--from", dest="source", choices=FORMATS, help="read a file of another tool and write an annotation"
+    )
+    direction.add_argument(
+        "--to", dest="target", choices=FORMATS, help="read an annotation and write a file for another tool"
+    )
+    parser.add_argument("--output", required=True, help="file to write; replaced if it exists")
     parser.add_argument("--video", help="with --from: the video")
-    parser.add_argument("--task", help="with --from: the instruction, where the file lacks it")
-    parser.add_argument("--outcome", choices=("done", "not_done"), help="with --from: where the file lacks it")
+    parser.add_argument("--task", help="with --from: the instruction, if the file has none")
+    parser.add_argument(
+        "--outcome", choices=("done", "not_done"), help="with --from: the outcome, if the file has none"
+    )
     parser.add_argument("--final_progress", type=float, help="with --from: percent that a failure reached")
     return parser
 
@@ -86,7 +92,7 @@ def main(arguments: argparse.Namespace) -> None:
         write_text_atomically(arguments.output, export_annotation(arguments.file, arguments.target))
         annotation = read_annotation(arguments.file)
         if annotation.measured_progress is not None or annotation.cameras:
-            print(f"note: {arguments.target} cannot hold measured progress and further cameras; they stay behind")
+            print(f"note: {arguments.target} cannot hold measured progress and further cameras; they are left out")
     else:
         if not arguments.video:
             raise ValueError("--video is missing; name the video that the file describes")

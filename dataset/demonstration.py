@@ -1,6 +1,6 @@
-"""Demonstrations: annotations together with the videos they belong to, found again when a file has moved.
+"""Demonstrations: annotations with their videos, which are found by content when a file has moved.
 
-Knows annotation files, folders and fingerprints; does not know labels or samples.
+Knows annotation files, folders and fingerprints. Does not know labels or samples.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Demonstration:
 
     Args:
         path: The annotation file.
-        annotation: What it says.
-        video: Path of the video, seen from the working directory.
+        annotation: Its content.
+        video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
-        moved: Whether a video was found by its content, elsewhere than recorded.
+        moved: Whether a video was found by its content, at another path than the recorded one.
     """
 
     path: str
@@ -50,14 +50,14 @@ class Demonstration:
 
 
 def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path] = ()) -> list[Demonstration]:
-    """Read annotation files and make sure that their videos are there and are the ones annotated.
+    """Read annotation files and check that their videos exist and are the annotated ones.
 
     Args:
         paths: Annotation files.
-        search: Further folders in which a video that has moved is looked for; the annotation's own is always.
+        search: Further folders to search for a video that has moved; the annotation's own folder is always searched.
 
     Raises:
-        ValueError: A file is missing or invalid, or a video is another one than was annotated; with every reason.
+        ValueError: A file is missing or invalid, or a video is not the annotated one; the message names every reason.
     """
     demonstrations, errors = [], []
     for path in paths:
@@ -83,40 +83,43 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
-        found = _find_video(path, recorded, camera.fingerprint, annotation.num_frames, folders)
-        num_frames = len(VideoReader(found, "pyav"))
+        view = _find_video(path, recorded, camera.fingerprint, annotation.num_frames, folders)
+        num_frames = len(VideoReader(view, "pyav"))
         if num_frames != annotation.num_frames:
             raise VideoError(
                 f'annotation {path}: camera "{camera.name}" has {num_frames} frames, the main video '
-                f"{annotation.num_frames}; cameras of one episode share their frame numbers, cut both alike"
+                f"{annotation.num_frames}; cameras of one episode share their frame numbers, so cut both videos to the "
+                "same frames"
             )
-        moved = moved or found != recorded
-        cameras.append(str(found))
+        moved = moved or view != recorded
+        cameras.append(str(view))
     return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
 
 
 def update_video_paths(demonstration: Demonstration) -> Demonstration:
-    """Write the places where its videos were found into the annotation file; returns the demonstration as it is now."""
+    """Write the current paths of its videos into the annotation file; returns the updated demonstration."""
     folder = Path(demonstration.path).absolute().parent
 
-    def seen_from_there(video: str) -> str:
+    def relative(video: str) -> str:
         return Path(os.path.relpath(Path(video).absolute(), folder)).as_posix()
 
     annotation = demonstration.annotation
     cameras = (
-        replace(camera, video=seen_from_there(video))
+        replace(camera, video=relative(video))
         for camera, video in zip(annotation.cameras, demonstration.cameras, strict=True)
     )
-    annotation = replace(annotation, video=seen_from_there(demonstration.video), cameras=tuple(cameras))
+    annotation = replace(annotation, video=relative(demonstration.video), cameras=tuple(cameras))
     write_annotation(demonstration.path, annotation)
     return replace(demonstration, annotation=annotation, moved=False)
 
 
 def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: int, folders: Sequence[Path]) -> Path:
-    """Return the recorded path when the annotated recording is there, else where else it lies."""
+    """Return the recorded path if the annotated video is there, else the path of a file with its content."""
     if recorded.exists() and has_fingerprint(recorded, fingerprint):
         return recorded
-    moved = next((file for file in _candidates(folders, recorded, fingerprint) if _is_it(file, fingerprint)), None)
+    moved = next(
+        (file for file in _candidates(folders, recorded, fingerprint) if _is_recording(file, fingerprint)), None
+    )
     if moved is not None:
         return moved
     if recorded.exists():
@@ -127,13 +130,13 @@ def _find_video(path: str | Path, recorded: Path, fingerprint: str, num_frames: 
         )
     raise VideoError(
         f"annotation {path}: its video {recorded} does not exist, and no file under "
-        f"{', '.join(str(folder) for folder in folders)} has its content; put it there, name its folder with "
-        "--videos, or edit `video`"
+        f"{', '.join(str(folder) for folder in folders)} has its content; put it there, or name its folder with "
+        "--videos"
     )
 
 
 def _candidates(folders: Sequence[Path], recorded: Path, fingerprint: str) -> Iterator[Path]:
-    """Yield the videos under some folders that could be the recording, those of its name first."""
+    """Yield the videos under some folders that can be the recording, those of the same name first."""
     size = size_of(fingerprint)
     files = dict.fromkeys(file for folder in folders if folder.is_dir() for file in sorted(folder.rglob("*")))
     for file in sorted(files, key=lambda file: file.name != recorded.name):
@@ -144,8 +147,8 @@ def _candidates(folders: Sequence[Path], recorded: Path, fingerprint: str) -> It
             yield file
 
 
-def _is_it(file: Path, fingerprint: str) -> bool:
+def _is_recording(file: Path, fingerprint: str) -> bool:
     try:
         return has_fingerprint(file, fingerprint)
-    except VideoError:  # a neighbour that is no readable video
+    except VideoError:  # another file, which is no readable video
         return False

@@ -1,7 +1,7 @@
 """Video streams: where the frames of a file are, and how to decode them one after the other.
 
-Knows FFmpeg through PyAV; is the only file of this package that imports it. Frame numbers, order and caching are the
-business of `video`.
+Knows FFmpeg through PyAV; no other file of this package imports it. Does not know the order in which frames are read
+(see `video`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Frame = av.VideoFrame
 
 
 class VideoError(ValueError):
-    """A video that cannot be read as asked; the message names the file, what is wrong and the remedy."""
+    """A video cannot be read; the message names the file, what is wrong and the remedy."""
 
 
 @dataclass(frozen=True)
 class StreamIndex:
-    """Where every frame is: rising PTS of all shown frames and of the keyframes, seconds per unit, the rate stated.
+    """Where every frame is: rising PTS of all frames and of the keyframes, seconds per unit, the nominal rate.
 
-    A stream without times (raw H.264) is counted: `timed` is False, PTS are frame numbers, it is read from the start.
-    A cut out of a longer stream may begin with frames that nothing decodes: `whole` is False, they are left out.
+    In a stream without times (raw H.264) `timed` is False, PTS are frame numbers, and reading begins at the start. A
+    cut from a longer stream can begin with frames that cannot be decoded: `whole` is False, and they are left out.
     """
 
     pts: list[int]
@@ -75,7 +75,7 @@ class ForwardDecoder:
         self._count = 0
 
     def advance(self, pts: int) -> av.VideoFrame | None:
-        """Return the frame shown at `pts`, or None when it is not among those still to come."""
+        """Return the frame whose time is `pts`, or None if it is not among the remaining ones."""
         try:
             for frame in self._frames:
                 at, self._count = frame.pts if self._timed else self._count, self._count + 1
@@ -99,12 +99,12 @@ def index_stream(path: Path) -> StreamIndex:
         raise VideoError(f"video {path}: the file is empty; copy or record it again")
     pts: set[int] = set()
     keyframes: set[int] = set()
-    opening: int | None = None  # PTS of the packet that the file begins with: a keyframe, shown first, if it is whole
+    opening: int | None = None  # PTS of the first packet: the first keyframe, if the file is whole
     timed = whole = True
     try:
         with _open(path) as container:
             if not any(map(_is_recording, container.streams.video)):
-                raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; choose a video file")
+                raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; use a video file")
             stream = _pictures(container)
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
@@ -130,12 +130,12 @@ def index_stream(path: Path) -> StreamIndex:
         ) from None
     if not pts or time_base is None:
         raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
-    shown = sorted(pts)
-    return StreamIndex(shown, sorted(keyframes) or [shown[0]], time_base, rate, timed, whole)
+    times = sorted(pts)
+    return StreamIndex(times, sorted(keyframes) or [times[0]], time_base, rate, timed, whole)
 
 
 def _first_decoded(path: Path) -> float:
-    """Return the PTS of the first frame that a decoder gives; infinity when it gives none."""
+    """Return the PTS of the first frame that can be decoded; infinity if there is none."""
     with _open(path) as container:
         stream = _pictures(container)
         for packet in container.demux(stream):
@@ -150,7 +150,7 @@ def _first_decoded(path: Path) -> float:
 
 
 def _count_frames(path: Path) -> tuple[set[int], set[int], Fraction]:
-    """Decode a stream without times once and number its frames; the rate is the one the stream states."""
+    """Decode a stream without times once and number its frames; the rate is the nominal one."""
     with _open(path) as container:
         stream = _pictures(container)
         stream.thread_type = "AUTO"
@@ -175,7 +175,7 @@ def _kinds(container: av.container.InputContainer) -> str:
 
 
 def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
-    """Convert to RGB, scale down into the box and apply the rotation that the file asks players for (degrees, CCW)."""
+    """Convert to RGB, scale down to fit the box and apply the rotation in the file (degrees, CCW)."""
     quarter_turns = round(frame.rotation / 90) % 4
     width, height = frame.width, frame.height
     box = (width, height) if fit is None else fit if quarter_turns % 2 == 0 else fit[::-1]
@@ -189,7 +189,7 @@ def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
 
 
 def squeezed_luma(frame: av.VideoFrame, side: int) -> np.ndarray:
-    """Return the brightness of a frame, squeezed to a square; taken from the first plane where that holds it."""
+    """Return the brightness of a frame, squeezed to a square; read from the first plane if that holds it."""
     if frame.format.name.startswith(("yuv4", "yuvj4", "nv12")) and frame.format.components[0].bits == 8:
         plane = frame.planes[0]
         size, stride = (plane.width, plane.height), plane.line_size

@@ -1,6 +1,6 @@
-"""Files that are replaced whole or not at all.
+"""Files that are replaced in one step.
 
-Knows bytes and folders; does not know what is written.
+Knows bytes and folders. Does not know the content.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write `text` beside `path` and rename: readers see the old file or the new one, whole."""
+    """Write `text` beside `path` and rename: a reader sees the complete old file or the complete new one."""
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
 def write_bytes_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` beside `path` and rename: readers see the old file or the new one, whole."""
+    """Write `data` beside `path` and rename: a reader sees the complete old file or the complete new one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

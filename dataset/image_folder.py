@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
-RATE_FILE = "fps.txt"  # pictures carry no times: this file holds the frames per second as one number
+RATE_FILE = "fps.txt"  # pictures have no times: this file holds the frames per second as one number
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -35,7 +35,7 @@ def image_files(folder: Path) -> list[Path]:
         if number is None:
             continue
         if number in numbered:
-            raise ValueError(f"{numbered[number].name} and {file.name} carry the same number; keep one of them")
+            raise ValueError(f"{numbered[number].name} and {file.name} have the same number; keep one of them")
         numbered[number] = file
     if not numbered:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
@@ -44,7 +44,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_rate(folder: Path) -> float:
-    """Return the frames per second that `fps.txt` gives.
+    """Return the frames per second in `fps.txt`.
 
     Raises:
         ValueError: The file is missing or holds no positive number.
@@ -79,7 +79,7 @@ def read_image(path: Path, fit: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def fit_into(image: Image.Image, fit: tuple[int, int] | None) -> Image.Image:
-    """Return a picture scaled down into the box (width, height), as it is where it fits or there is no box."""
+    """Return a picture scaled down to fit the box (width, height); unchanged if it fits or there is no box."""
     if fit is not None:
         image.thumbnail(fit, Image.Resampling.BOX)
     return image

@@ -1,6 +1,6 @@
 """Labels: the progress of every frame of an annotated demonstration, in percent.
 
-Knows annotations and the formulas; does not know pixels (see `similarity`), samples, prompts or models.
+Knows annotations and the formulas. Does not know pixels (see `similarity`), samples, prompts or models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def stage_weights(lengths: list[int]) -> np.ndarray:
     """Return the share of each stage in the whole task; float64, shape (K,), sums to 1.
 
     `w_k = clip(K * n_k / T, 0.75, 1.25)` for K stages of n_k frames, T = sum n_k, then normalised (ProcVLM, arXiv
-    2605.08774): long stages count for more, but no stage dominates or vanishes.
+    2605.08774): longer stages have larger shares, within limits.
     """
     counts = np.asarray(lengths, dtype=np.float64)
     weights: np.ndarray = np.clip(len(counts) * counts / counts.sum(), 0.75, 1.25)
@@ -31,7 +31,7 @@ def stage_weights(lengths: list[int]) -> np.ndarray:
 def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: np.ndarray | None = None) -> np.ndarray:
     """Return the progress of every frame in percent; float64, shape (num_frames,); nan in excluded stages.
 
-    Where the annotation holds measured progress, that is the label. Else every step of the task (`plan_steps`) has a
+    If the annotation holds measured progress, that is the label. Otherwise every step of the task (`plan_steps`) has a
     share w of 100 %, and a kept stage [s, e) rises from the share of the steps before it by its own, times a fraction:
 
     * "linear": time, `(t - s) / (e - s)`.
@@ -60,7 +60,7 @@ def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: n
     if labels == "visual":
         if similarity is None:
             raise ValueError(
-                'labels "visual" need the similarity of the frames; pass similarity=frame_similarity(video)'
+                'labels "visual" need the similarity of the frames; pass similarity=frame_similarity(reader)'
             )
         if similarity.shape != curve.shape:
             raise ValueError(f"similarity has {len(similarity)} values for {len(curve)} frames; compute it again")
@@ -93,10 +93,10 @@ def _visual_fraction(similarity: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The steps of a task, once repeated attempts are taken together.
+    """The steps of a task: repeated attempts count as one step.
 
     Args:
-        steps: For every step, in order, the stage that stands for it: the last attempt.
+        steps: For every step, in order, its last attempt (a stage).
         step_of_stage: For every kept stage, which step it works on.
         next_step: The step that comes after the last stage; `len(steps)` when nothing is left to do.
     """

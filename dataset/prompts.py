@@ -1,4 +1,4 @@
-"""The prompt and the answer: rendered and parsed side by side, so that training and inference cannot drift apart.
+"""The prompt and the answer: rendered and parsed side by side, so that training and inference always agree.
 
 Knows the wording (a data format shared with ProcVLM models; see templates/). Does not know images, tokens or chat
 templates.
@@ -14,11 +14,11 @@ from importlib.resources import files
 PROMPT_VERSION = 1
 IMAGE_MARK = "<image>"  # stands for one picture in the text of a conversation; all marks come before the words
 
-_ACTIONS_INTRO = "The following actions are required: "  # the trailing blank belongs to the format
+_ACTIONS_INTRO = "The following actions are required: "  # with the trailing space of the format
 _DONE_INTRO = "Image shows the final result."
 _ABSENT_INTRO = "Nothing of this task is visible."
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
-PROGRESS_OPENING = f"{_PROGRESS_INTRO}<progress>"  # what stands before the number
+PROGRESS_OPENING = f"{_PROGRESS_INTRO}<progress>"  # the text before the number
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
 _OPEN_TAG = re.compile("<progress>", re.IGNORECASE)
 _TAG_AT_END = re.compile(r"<progress>[^<]*</progress>\s*\.?\Z", re.IGNORECASE)
@@ -27,7 +27,7 @@ _NUMBERED_LINE = re.compile(r"^\s*\d+[.)]\s*(.+?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer says.
+    """The content of an answer.
 
     Args:
         progress: Percent, 0 to 100, from inside the tag; None where no tag holds such a number.
@@ -46,17 +46,17 @@ def _prompt_template() -> str:
 
 
 def build_prompt(task: str) -> str:
-    """Return the question for `task`; the text is put in as it is, braces and quotes included."""
+    """Return the question for `task`; the text is inserted unchanged, with braces and quotes."""
     return _prompt_template().replace("{task}", task)
 
 
 def build_completion(progress: float, remaining: tuple[str, ...], reason: str | None = None) -> str:
-    """Return the answer a perfect model would give.
+    """Return the correct answer.
 
     Args:
         progress: Percent, 0 to 100; rendered with two decimals, 100 as "100".
         remaining: Texts of the remaining stages, the current one first. Empty: the task is done.
-        reason: Why it counts as done; shown in the answer of a finished frame only.
+        reason: Why the task counts as done; only in the answer of a finished frame.
     """
     if not 0.0 <= progress <= 100.0:
         raise ValueError(f"progress is {progress}; it is a percentage, 0 to 100")
@@ -72,15 +72,15 @@ def build_completion(progress: float, remaining: tuple[str, ...], reason: str | 
 
 
 def build_absent_completion() -> str:
-    """Return the answer to a question about a task of which the pictures show nothing."""
+    """Return the answer to a question about another task than the one in the pictures."""
     return f"{_ABSENT_INTRO}\n{_PROGRESS_INTRO}<progress>0.00%</progress>."
 
 
 def parse_answer(text: str) -> Answer:
-    """Read an answer in any of the four forms that ProcVLM models give; never raises.
+    """Parse an answer in any of the four forms of ProcVLM models; never raises.
 
-    The number is taken from inside a <progress> tag only (the last one that holds a number), with or without "%",
-    blanks or capitals. A number outside 0 to 100 is no percentage and counts as not given.
+    The number is the one inside the last <progress> tag that holds a number, with or without "%", spaces or capitals.
+    A number outside 0 to 100 is no percentage: progress is then None.
     """
     values = [float(match.group(1)) for match in _PROGRESS_TAG.finditer(text)]
     progress = values[-1] if values and 0.0 <= values[-1] <= 100.0 else None
@@ -89,7 +89,7 @@ def parse_answer(text: str) -> Answer:
 
 
 def _without_progress_sentence(text: str) -> str:
-    """Return an answer without its last sentence when that ends in a progress tag."""
+    """Return an answer without its last sentence if that ends in a progress tag."""
     starts = [match.start() for match in _OPEN_TAG.finditer(text)]
     if not starts or not _TAG_AT_END.match(text, starts[-1]):
         return text

@@ -90,7 +90,7 @@ class VideoReader:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash of size, frame index, head and tail: finds the recording again after a move or a new name."""
+        """Hash of size, frame times, first and last MiB: identifies the recording after a move or a new name."""
         try:
             return content_fingerprint(self._images or [self.path], self._index.pts, self._index.keyframes)
         except OSError as error:
@@ -101,24 +101,24 @@ class VideoReader:
         return next(self.iter_frames([index], fit))[1]
 
     def frames(self, indices: Iterable[int], fit: Box | None = None) -> np.ndarray:
-        """Return frames in the order asked for, RGB uint8, shape (T, H, W, 3).
+        """Return frames in the order of `indices`, RGB uint8, shape (T, H, W, 3).
 
-        Every group of pictures is decoded at most once, whatever the order; repeated indices cost nothing more. Beside
-        the result only the frames in the decoder are held.
+        Every group of pictures is decoded at most once, in any order; repeated indices add no cost. Beside the result,
+        only the frames in the decoder are in memory.
 
         Args:
             indices: Frame numbers, 0-based.
-            fit: Largest (width, height) of the upright picture: frames are scaled down into it while they are
-                converted, never up, and keep their aspect.
+            fit: Largest (width, height) of the upright picture. Frames are scaled down to fit while they are
+                converted, never up, and keep their aspect ratio.
         """
-        wanted = [int(index) for index in indices]
+        numbers = [int(index) for index in indices]
         places: dict[int, list[int]] = {}
-        for place, index in enumerate(wanted):
+        for place, index in enumerate(numbers):
             places.setdefault(index, []).append(place)
         result: np.ndarray | None = None
         for index, frame in self.iter_frames(places, fit):
             if result is None:
-                result = np.empty((len(wanted), *frame.shape), dtype=np.uint8)
+                result = np.empty((len(numbers), *frame.shape), dtype=np.uint8)
             if frame.shape != result.shape[1:]:
                 raise VideoError(
                     f"{self.path}: frame {index} is {frame.shape[1]}x{frame.shape[0]}, earlier ones are "
@@ -134,9 +134,9 @@ class VideoReader:
         """Yield (index, RGB frame) in rising order, one frame in memory at a time; all frames by default."""
         wanted = range(len(self)) if indices is None else sorted({int(index) for index in indices})
         if len(wanted) == 0:
-            raise VideoError(f"{self.path}: no frames were asked for")
+            raise VideoError(f"{self.path}: no frames to read; give at least one frame number")
         if fit is not None and min(fit) < 1:
-            raise VideoError(f"{self.path}: frames cannot fit into {fit[0]}x{fit[1]} pixels; ask for at least 1x1")
+            raise VideoError(f"{self.path}: frames cannot fit into {fit[0]}x{fit[1]} pixels; use at least 1x1")
         for index in (wanted[0], wanted[-1]):
             if not 0 <= index < len(self):
                 raise VideoError(f"{self.path} has {len(self)} frames, 0 to {len(self) - 1}; frame {index} is outside")

@@ -17,10 +17,10 @@ class WindowSpec:
     Args:
         size: Frames in a window, the current one included; >= 1.
         stride: Spacing in source frames, > 0. Exactly one of `stride` and `rate_hz` is set.
-        rate_hz: Frames per second of the window; the spacing is then `fps / rate_hz` source frames, whatever the
-            video's own rate.
-        padding: What stands before the first frame: "repeat_first" repeats it so that every window has `size`
-            frames; "short" leaves those places out.
+        rate_hz: Frames per second of the window; the spacing is then `fps / rate_hz` source frames, for videos of any
+            rate.
+        padding: What comes before the first frame: "repeat_first" repeats it, so that every window has `size`
+            frames; "short" makes the window shorter.
     """
 
     size: int = 8
@@ -63,14 +63,14 @@ def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0, stretch
         spec: The window rule.
         t: Current frame, `t >= first`; it is always the last index returned.
         fps: Frames per second of the video; used with `rate_hz` only.
-        first: First frame that may be shown: 0, or the frame after a cut. Windows never reach before it.
-        stretch: Factor on the spacing, > 0: 2 shows the video at twice its speed. Training only.
+        first: First frame that a window can hold: 0, or the frame after a cut.
+        stretch: Factor on the spacing, > 0: 2 plays the video at twice its speed. Training only.
 
     Returns:
         `spec.size` indices with padding "repeat_first"; 1 to `spec.size` with "short".
     """
     if t < first:
-        raise ValueError(f"frame {t} lies before the first frame of its segment, {first}")
+        raise ValueError(f"frame {t} is before the first frame of its segment, {first}; use a later frame")
     step = max(1.0, spec.step(fps) * stretch)
     indices = [math.floor(t - k * step + 0.5) for k in range(spec.size - 1, -1, -1)]
     if spec.padding == "short":
@@ -81,7 +81,7 @@ def window_indices(spec: WindowSpec, t: int, fps: float, first: int = 0, stretch
 def reversed_window_indices(spec: WindowSpec, t: int, fps: float, last: int) -> tuple[int, ...]:
     """Return the window of frame `t` while the segment that ends at frame `last` is played backwards.
 
-    The frames that "came before" are the later ones: the window of the mirrored video, in source numbers.
+    The earlier frames of the window are later frames of the video: the window of the mirrored video, in source numbers.
     """
     return tuple(last - index for index in window_indices(spec, last - t, fps))
 

@@ -24,12 +24,12 @@ JPEG_QUALITY = 95
 
 
 def write_conversations(folder: str | Path, samples: Sequence[VqaSample]) -> int:
-    """Write `conversations.jsonl` and the pictures of every frame shown; returns how many pictures.
+    """Write `conversations.jsonl` and the pictures of every frame in a window; returns the number of pictures.
 
     The folder appears in one step. An earlier export is replaced as a whole.
 
     Raises:
-        ValueError: The folder holds something else than an export, or a text holds the picture mark itself.
+        ValueError: The folder holds other files than an export, or a text contains the picture mark.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CONVERSATIONS).exists())):
@@ -65,7 +65,7 @@ def _conversation(sample: VqaSample, pictures: dict[tuple[str, int], str]) -> di
 
 
 def _write_pictures(folder: Path, samples: Sequence[VqaSample]) -> dict[tuple[str, int], str]:
-    """Write every frame that is shown, once; returns its path relative to the folder by (video, frame)."""
+    """Write every frame of the windows once; returns its path relative to the folder by (video, frame)."""
     needed: dict[str, set[int]] = {}
     for sample in samples:
         needed.setdefault(sample.video, set()).update(sample.window_frame_indices)

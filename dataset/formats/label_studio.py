@@ -1,7 +1,7 @@
 """Label Studio tasks: JSON of its video timeline labels, frames counted from 1, ranges with their last frame.
 
-Knows that format; `outline` connects it to annotations. Task and outcome travel as text areas, a choice and a number
-of the same annotation.
+Knows that format; `outline` connects it with annotations. Task and outcome are text areas, a choice and a number of the
+same annotation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def from_label_studio(document: Any, video: str) -> Outline:
 
     Args:
         document: The exported list of tasks, or one task.
-        video: Name of the video; a single task is taken whatever its name.
+        video: Name of the video; a single task is used under any name.
 
     Raises:
         ValueError: It is no such export, or does not hold the video, or was annotated several times.
@@ -87,5 +87,5 @@ def _result(key: str, name: str, kind: str, value: dict[str, Any]) -> dict[str, 
 
 def _is_named(value: Any, name: str) -> bool:
     """Return whether a data field points to the file: uploads get a hash and a dash before the name."""
-    shown = PurePath(unquote(str(value)).replace("?d=", "/")).name
-    return shown == name or shown.endswith("-" + name)
+    file_name = PurePath(unquote(str(value)).replace("?d=", "/")).name
+    return file_name == name or file_name.endswith("-" + name)

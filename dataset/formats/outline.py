@@ -1,7 +1,7 @@
-"""Outlines: what other labelling tools know of a demonstration, on its way from and to an annotation.
+"""Outlines: the fields of a demonstration that other labelling tools have, between their files and an annotation.
 
 Knows segments and the fields that a tool may lack; the formats themselves are in `via`, `label_studio` and
-`stage_table`. Their segments may leave gaps; ours may not: a gap becomes an excluded stage.
+`stage_table`. Their segments can have gaps; stages cannot: a gap becomes an excluded stage.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataset.video import VideoReader
 
 @dataclass(frozen=True)
 class Outline:
-    """Stages and outcome as a tool gives them; None where it does not say.
+    """Stages and outcome from the file of a tool; None for what the file does not contain.
 
     Args:
         stages: Segments in rising order; gaps between them are allowed, overlaps of more than one frame are not.
         task: The instruction.
         success: Whether the goal was reached.
-        reason: Why it counts as done.
+        reason: Why the task counts as done.
         final_progress: Percent reached at the end of the last stage.
         annotator: Who marked it.
     """
@@ -39,7 +39,7 @@ class Outline:
 
 
 def outline_of(annotation: Annotation) -> Outline:
-    """Return what other tools can hold of an annotation: all but measured progress, cameras and unknown fields."""
+    """Return the fields that other tools can hold: all but measured progress, cameras and unknown fields."""
     return Outline(
         annotation.stages,
         annotation.task,
@@ -66,7 +66,7 @@ def annotation_from_outline(outline: Outline, video: str | Path, annotation_path
         missing.append("final_progress")
     if missing or outline.task is None or outline.success is None:
         flags = " ".join(f"--{name}" for name in missing)
-        raise ValueError(f"{video}: the file does not say {', '.join(missing)}; give it with {flags}")
+        raise ValueError(f"{video}: the file does not contain {', '.join(missing)}; add {flags}")
     reader = VideoReader(video)
     folder = Path(annotation_path).absolute().parent
     return Annotation(
@@ -100,8 +100,8 @@ def contiguous(stages: Sequence[Stage]) -> tuple[Stage, ...]:
             start = end
         if start < end:
             raise ValueError(
-                f'segment {number} "{stage.subtask}" starts at frame {stage.start}, before the one before it ends at '
-                f"frame {end}; segments must not overlap, move one of them in the other tool"
+                f'segment {number} "{stage.subtask}" starts at frame {stage.start}, before the previous one ends at '
+                f"frame {end}; segments must not overlap: move one of them in the other tool"
             )
         if start > end:
             filled.append(Stage("", end, start, excluded=True))

@@ -1,6 +1,6 @@
 """Stage tables: CSV for spreadsheets, one row per stage; a file may hold several videos.
 
-Knows that table; `outline` connects it to annotations. Last frames are inclusive, as people count.
+Knows that table; `outline` connects it with annotations. Last frames are inclusive, as people count.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def to_table(outline: Outline, video: str) -> str:
 
 
 def from_table(text: str, video: str) -> Outline:
-    """Read the rows of one video; columns that are missing count as empty.
+    """Read the rows of one video; missing columns count as empty.
 
     Args:
         text: The CSV, with a header.
-        video: Name of the video; a table without a `video` column is taken whole.
+        video: Name of the video; all rows are used if there is no `video` column.
 
     Raises:
         ValueError: A needed column is missing or a value is wrong; the message names row and column.

@@ -1,6 +1,6 @@
 """VIA projects: the JSON of the VGG video annotator, version 3, with temporal segments in seconds.
 
-Knows that format; `outline` connects it to annotations. Stages are temporal segments (`z`) with their text in the
+Knows that format; `outline` connects it with annotations. Stages are temporal segments (`z`) with their text in the
 first attribute; task and outcome are attributes of the file.
 """
 
@@ -82,7 +82,7 @@ def from_via(document: Any, video: str, edges: np.ndarray) -> Outline:
 
     Args:
         document: The project.
-        video: Name of the video; a project of one video is taken whatever its name.
+        video: Name of the video; a project of one video is used under any name.
         edges: `outline.frame_edges` of the video.
 
     Raises:

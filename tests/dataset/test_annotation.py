@@ -55,7 +55,7 @@ def test_stage_without_text_is_refused_unless_excluded():
     assert Stage("", 0, 5, excluded=True).excluded
 
 
-def test_all_problems_are_told_at_once(video):
+def test_all_problems_are_reported_at_once(video):
     with pytest.raises(ValueError) as caught:
         replace(make_annotation(video, 40), task=" ", success=False, fps=0.0)
     for part in ("fps is 0.0", "task text is empty", "a failure ends below 100 %"):
@@ -150,7 +150,7 @@ def test_a_moved_boundary_is_a_diff_of_two_lines(video, tmp_path):
     assert sum(old != new for old, new in zip(before, after, strict=True)) == 2
 
 
-def test_a_file_tells_every_problem_with_its_place(video, tmp_path):
+def test_every_problem_of_a_file_is_reported_with_its_place(video, tmp_path):
     path = tmp_path / "a.json"
     write_annotation(path, make_annotation(video, 10, 20, 30))
     document = json.loads(path.read_text())
@@ -167,7 +167,7 @@ def test_a_file_tells_every_problem_with_its_place(video, tmp_path):
         "fingerprint": "the key 'fingerprint' is missing",
         "num_frames": "num_frames is 40.0; it must be a whole number of frames",
         "fps": "fps is 'fast'; it must be a number",
-        "task": "the task text is empty; say what the robot shall do",
+        "task": "the task text is empty; write what the robot does",
         "success": "success is 'yes'; it must be true or false",
         "stages[0].end": "stages[0].end is None; it must be a whole number of frames",
         "stages[1].end": 'stage "lift" is empty: it starts at frame 30 and ends at frame 20 (the end is the frame '
@@ -204,7 +204,7 @@ def test_fall_backs_name_kept_stages(video):
 
 def test_camera_names_are_distinct(video):
     for names in (("main",), ("wrist", "wrist"), (" ",)):
-        with pytest.raises(AnnotationError, match="is empty or taken"):
+        with pytest.raises(AnnotationError, match="is empty or used twice"):
             make_annotation(video, 40, cameras=tuple(Camera(name, "w.mp4", "x") for name in names))
 
 
@@ -220,7 +220,7 @@ JSON = st.recursive(
     inside=st.sampled_from([None, "subtask", "start", "end", "excluded", "falls_back_to"]),
     value=JSON,
 )
-def test_whatever_a_file_holds_the_refusal_is_ours(tmp_path_factory, key, inside, value):
+def test_any_content_is_read_or_refused_with_problems(tmp_path_factory, key, inside, value):
     document = json.loads((DEMO / "demo.json").read_text())
     if inside is None:
         document[key] = value

@@ -30,7 +30,7 @@ def messages(*annotations) -> str:
     return "\n".join(f"{finding.level} {finding.where}: {finding.message}" for finding in findings(*annotations))
 
 
-def retold(annotation, *texts):
+def with_texts(annotation, *texts):
     return replace(
         annotation,
         stages=tuple(replace(stage, subtask=text) for stage, text in zip(annotation.stages, texts, strict=True)),
@@ -41,7 +41,7 @@ def test_a_good_demonstration_has_no_findings(video):
     assert findings(make_annotation(video, 10, 30)) == []
 
 
-def test_success_that_is_never_taught(video):
+def test_a_success_without_finished_frames(video):
     (finding,) = findings(make_annotation(video, 10, 40))
     assert "no sample has the label 100 %" in finding.message
     assert (finding.stage, finding.field, finding.place) == (2, "end", "stage 2, end")
@@ -68,7 +68,7 @@ def test_a_label_that_never_reaches_the_threshold(video):
     ],
 )
 def test_stage_texts(video, texts, message, stage):
-    (finding,) = findings(retold(make_annotation(video, 10, 30), *texts))
+    (finding,) = findings(with_texts(make_annotation(video, 10, 30), *texts))
     assert message in finding.message
     assert (finding.stage, finding.field) == (stage, "subtask")
 
@@ -100,10 +100,10 @@ def test_demonstrations_of_one_task_should_agree(video):
 
 def test_a_fall_back_keeps_the_wording_of_the_task(video):
     annotation = make_annotation(video, 8, 16, 24, 32)
-    stages = list(retold(annotation, "reach", "lift", "reach", "lift").stages)
+    stages = list(with_texts(annotation, "reach", "lift", "reach", "lift").stages)
     stages[1] = replace(stages[1], falls_back_to=1)
     again = replace(annotation, stages=tuple(stages), fingerprint="x")
-    plain = replace(retold(make_annotation(video, 10, 30), "reach", "lift"), fingerprint="y")
+    plain = replace(with_texts(make_annotation(video, 10, 30), "reach", "lift"), fingerprint="y")
     assert findings(plain, again) == []
     stages[2] = replace(stages[2], subtask="search")
     (finding,) = findings(replace(again, stages=tuple(stages)))
@@ -111,7 +111,7 @@ def test_a_fall_back_keeps_the_wording_of_the_task(video):
     assert (finding.stage, finding.field) == (1, "falls_back_to")
 
 
-def test_two_people_who_annotated_one_video_are_compared(video):
+def test_two_annotations_of_one_video_are_compared(video):
     alice = make_annotation(video, 10, 30, annotator="alice")
     (finding,) = findings(alice, make_annotation(video, 12, 30, annotator="bob"))
     assert "d0.json annotates the same video: the labels of alice and bob differ by" in finding.message

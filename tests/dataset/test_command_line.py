@@ -10,6 +10,8 @@ from dataset import video as video_module
 from dataset.__main__ import main, make_parser
 from dataset.command_line import run_command
 from dataset.recipe import read_data_section
+from train.recipe import read_recipe
+from train.training_data import read_training_data
 
 COMMANDS = {
     "dataset.__main__": ["a.json"],
@@ -52,6 +54,13 @@ def test_the_recipe_sets_the_backend_where_no_flag_does(annotation_path):
     assert read_data_section(ROOT / "recipes" / "nano.yaml").video_backend == "pyav"
     with pytest.raises(ValueError, match=r"data\.video_backend"):
         read_data_section(None, ["data.video_backend=opencv"])
+
+
+def test_training_sets_the_backend_of_its_recipe(annotation_path, tmp_path):
+    pytest.importorskip("decord", reason="decord has no wheel for this platform")
+    overrides = [f"data.annotations=[{annotation_path}]", "data.video_backend=decord", f"sft.output_dir={tmp_path}/run"]
+    assert read_training_data(read_recipe(ROOT / "recipes" / "nano.yaml", overrides))
+    assert video_module.VideoReader(annotation_path.with_suffix(".mp4")).backend == "decord"
 
 
 def test_a_refused_video_is_an_error_message(tmp_path, monkeypatch, capsys):

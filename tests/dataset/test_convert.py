@@ -64,7 +64,7 @@ def test_a_via_project_made_by_hand(video, tmp_path):
     (tmp_path / "p.json").write_text(json.dumps(project))
     outline = import_outline(tmp_path / "p.json", "via", video)
     assert outline.stages == (Stage("open", 0, 10), Stage("close", 20, 30))
-    with pytest.raises(ValueError, match="does not say task, outcome; give it with --task --outcome"):
+    with pytest.raises(ValueError, match="does not contain task, outcome; add --task --outcome"):
         annotation_from_outline(outline, video, tmp_path / "a.json")
     made = annotation_from_outline(replace(outline, task="t", success=True), video, tmp_path / "a.json")
     assert made.stages == (Stage("open", 0, 10), Stage("", 10, 20, excluded=True), Stage("close", 20, 30))
@@ -99,7 +99,7 @@ def test_a_table_needs_two_columns(video, tmp_path):
 
 
 def test_overlaps_are_refused_and_marks_follow_their_stage():
-    with pytest.raises(ValueError, match='segment 2 "b" starts at frame 5, before the one before it ends at frame 10'):
+    with pytest.raises(ValueError, match='segment 2 "b" starts at frame 5, before the previous one ends at frame 10'):
         contiguous([Stage("a", 0, 10), Stage("b", 5, 20)])
     filled = contiguous([Stage("a", 3, 10), Stage("b", 10, 20, falls_back_to=1), Stage("c", 25, 30, falls_back_to=3)])
     assert [stage.falls_back_to for stage in filled] == [None, None, 2, None, 5]

@@ -305,7 +305,7 @@ class TestPictureFolders:
             VideoReader(folder)
         (folder / "fps.txt").write_text("10")
         Image.fromarray(numbered_frame(0)).save(folder / "other_3.png")
-        with pytest.raises(VideoError, match=r"frame_3\.png and other_3\.png carry the same number"):
+        with pytest.raises(VideoError, match=r"frame_3\.png and other_3\.png have the same number"):
             VideoReader(folder)
 
     def test_a_broken_picture_is_named(self, folder):

@@ -29,7 +29,7 @@ def test_padding():
 
 def test_windows_do_not_reach_before_their_segment():
     assert window_indices(WindowSpec(size=4, stride=3), 22, fps=25.0, first=18) == (18, 18, 19, 22)
-    with pytest.raises(ValueError, match="frame 3 lies before"):
+    with pytest.raises(ValueError, match="frame 3 is before"):
         window_indices(WindowSpec(size=4, stride=3), 3, fps=25.0, first=18)
 
 
