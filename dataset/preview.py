@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from dataset.annotation import Annotation
@@ -33,7 +33,7 @@ def write_preview(
 ) -> int:
     """Write the page and return how many samples it shows: `SAMPLES_PER_KIND` of every kind and demonstration."""
     parts = [preview_demonstration(d, samples, labels) for d in demonstrations]
-    environment = Environment(loader=PackageLoader("dataset", "templates"), autoescape=True)
+    environment = Environment(loader=PackageLoader("dataset", "templates"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("preview.html").render(
         parts=parts, num_samples=len(samples), labels=labels, plot=(PLOT_WIDTH, PLOT_HEIGHT)
     )

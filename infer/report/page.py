@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dataset.video import VideoReader
 from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, format_figure
@@ -81,7 +81,11 @@ def render_markdown(report: Report) -> str:
 
 def _environment(autoescape: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("infer.report", ""), autoescape=autoescape, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("infer.report", ""),
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
     environment.filters.update(
         shown=format_figure, bounds=_bounds, measured=_measured, cell=_cell, display_name=display_name

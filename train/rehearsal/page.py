@@ -142,11 +142,11 @@ def _format(value: float | None, decimals: int) -> str:
 
 def write_page(path: str | Path, document: dict[str, Any], reader: VideoReader) -> None:
     """Write the page: answer, what to annotate next with pictures, curves, table; one file that needs no network."""
-    from jinja2 import Environment, PackageLoader
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from infer.report.plots import filmstrip, strip
 
-    environment = Environment(loader=PackageLoader("train.rehearsal", ""), autoescape=True)
+    environment = Environment(loader=PackageLoader("train.rehearsal", ""), autoescape=True, undefined=StrictUndefined)
     environment.filters["shown"] = _format
     worst = [row for row in document["stretches"] if row["misread"]][:SHOWN]
     seconds = document["curves"]["seconds"]

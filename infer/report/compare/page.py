@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from infer.metrics.progress import mean_of_defined
 from infer.report.compare.comparison import COMPARED, DEMONSTRATIONS, READOUT, SEED, WINDOW, Comparison, Row, Run
@@ -23,7 +23,9 @@ _COLOURS = (ADAPTER, BASE, INK, TIME)
 def render_comparison(comparison: Comparison) -> str:
     """Return the page: one file that needs no network, light and dark."""
     header, *rows = table(comparison)
-    environment = Environment(loader=PackageLoader("infer.report.compare", ""), autoescape=True)
+    environment = Environment(
+        loader=PackageLoader("infer.report.compare", ""), autoescape=True, undefined=StrictUndefined
+    )
     return environment.get_template("compare.html").render(
         comparison=comparison,
         header=header,
