@@ -84,7 +84,7 @@ def test_what_is_there_or_under_way_is_left_alone_and_never_taken_for_another(tm
     (tmp_path / "default--f--1.claim").touch()
     for seed in (0, 1):
         run_one("default", {}, family, seed, arguments)
-    assert "another process is at it" in capsys.readouterr().out
+    assert "another process works on it" in capsys.readouterr().out
     run_one("many", {"demonstrations": 2}, family, 0, arguments)
     assert "2 are asked for: left out" in capsys.readouterr().out
     assert len(read_rows(tmp_path, None)) == 1

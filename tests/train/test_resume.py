@@ -133,7 +133,7 @@ def test_a_run_is_continued_by_its_own_recipe_only(tmp_path):
     settings = [*SHORT, f"sft.output_dir={run.output}"]
     run.open(read_recipe(ROOT / "recipes" / "nano.yaml", settings), resume=False)
     run.open(read_recipe(ROOT / "recipes" / "nano.yaml", settings), resume=True)
-    with pytest.raises(ValueError, match=r"begun with another recipe \(- r: 16; \+ r: 8\)"):
+    with pytest.raises(ValueError, match=r"started with another recipe \(- r: 16; \+ r: 8\)"):
         run.open(read_recipe(ROOT / "recipes" / "nano.yaml", [*settings, "lora.r=8"]), resume=True)
 
 
