@@ -2,7 +2,8 @@
 
 Knows arrays of frame features and arithmetic; does not know videos or stages. A stage of a robot's demonstration is a
 stretch of steady change (reaching, lifting, carrying), so the features of its frames are near a straight line; stages
-meet where one line ends and another begins, and often the robot rests there for a moment.
+meet where one line ends and another begins, and often the robot rests there for a moment. The search for change points
+is own code: no dependency has one, and a further dependency (ruptures) would replace some fifty lines.
 """
 
 from __future__ import annotations

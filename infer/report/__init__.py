@@ -1,1 +1,1 @@
-"""The report card: metrics, rivals, shortcut tests and a verdict, as a page; and reports compared."""
+"""The report card: metrics, baselines, shortcut tests and a verdict, as a page; and reports compared."""
