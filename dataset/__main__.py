@@ -43,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
     )
-    parser.add_argument("--config", help="recipe whose `data` section is used (default: docs/recipe.md)")
+    parser.add_argument("--config", help="recipe whose `data` section is used (default: see docs/recipe.md)")
     parser.add_argument("--videos", action="append", default=[], help="folder to search for videos that have moved")
     parser.add_argument(
         "--update_videos", action="store_true", help="write the new paths of moved videos into the annotations"

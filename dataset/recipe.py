@@ -22,6 +22,12 @@ from dataset.window import WindowSpec
 
 Section = TypeVar("Section")
 DEFAULT_WINDOW = {"size": 8, "rate_hz": 6.25}  # of `python -m dataset` without a recipe
+REMOVED = {  # keys of version 0.1
+    "data.samples": "samples are made from data.annotations",
+    "data.sampling.window_jitter": "no recipe used it",
+    "data.sampling.balance_stages": "no recipe used it",
+    "data.sampling.cameras": "samples are made from the main camera",
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,9 @@ def build(section: type[Section], values: Any, prefix: str = "") -> Section:
 
 
 def unknown_key(full_key: str, key: Any, known: Iterable[str]) -> str:
-    """Say that a recipe holds an unknown key, and which known one is nearest."""
+    """Return the error message for a key that a recipe cannot hold, with the nearest key that it can."""
+    if full_key in REMOVED:
+        return f"recipe: the key `{full_key}` was removed ({REMOVED[full_key]}); leave it out"
     known = sorted(known)
     near = difflib.get_close_matches(str(key), known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known keys here: {', '.join(known)}"

@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from infer.model.model import ProgressModel
 
 T = TypeVar("T")
-OPTIONS = (
-    "window_stride", "window_rate_hz", "force", "use_lora", "base_model", "torch_dtype", "device", "output_path",
-    "resume", "on_unparsed", "max_frames", "max_sampled_frames", "max_new_tokens", "temperature", "readout", "seed",
-    "batch_size", "model", "engine", "server", "server_model",
-)  # fmt: skip
+SETTINGS = (ModelSource, WindowRequest, FrameChoice, Decoding, Output)
+OPTIONS = {item.name for settings in SETTINGS for item in fields(settings)} | {
+    "model", "engine", "server", "server_model",
+}  # fmt: skip
 
 
 class Engine(Protocol):
@@ -156,10 +155,11 @@ def infer_progress_from_video(
         model_path: Base model, or with `use_lora` the adapter folder.
         video_path, task: See `predict_recordings`.
         window_size, window_stride, window_rate_hz, force: See `infer.request.WindowRequest`.
-        use_lora, base_model, torch_dtype, device: See `infer.model.source.ModelSource`.
+        use_lora, base_model, torch_dtype, device, min_pixels, max_pixels, attn_implementation, load_in_4bit: See
+            `infer.model.source.ModelSource`.
         output_path, resume, on_unparsed: See `infer.request.Output`.
         max_frames, max_sampled_frames: See `infer.request.FrameChoice`.
-        max_new_tokens, temperature, readout, seed, batch_size: See `infer.decoding.settings.Decoding`.
+        max_new_tokens, temperature, readout, drafting, seed, batch_size: See `infer.decoding.settings.Decoding`.
         model: A loaded model to use in place of `model_path`.
         engine: "transformers" (default), or "vllm": a server that `python -m infer.vllm` started.
         server, server_model: Its URL, and the model's name there.
@@ -171,8 +171,8 @@ def infer_progress_from_video(
         TypeError: An option has no such name.
         ValueError: See `predict_recordings`.
     """
-    for name in options.keys() - set(OPTIONS):
-        close = difflib.get_close_matches(name, OPTIONS, 1)
+    for name in options.keys() - OPTIONS:
+        close = difflib.get_close_matches(name, sorted(OPTIONS), 1)
         raise TypeError(
             f'infer_progress_from_video has no option "{name}"; '
             + (f'did you mean "{close[0]}"?' if close else f"its options are {', '.join(sorted(OPTIONS))}")

@@ -98,13 +98,13 @@ def train_lora(
         if run.writes:
             save_adapter(model, run.partial, recipe, data, sharded)
             write_log(run.partial / TRAINING_LOG, trainer.state.log_history)
-            if sharded is None:
-                probes = take_probes(model, collator, data.samples)
-                figures["reload_logit_difference"] = check_reload(model, base_before, probes, collator, run.partial)
-            else:
+            if sharded:  # the weights are compared, not logits
                 check_gathered(sharded, run.partial, recipe.model)
-                figures["reload_logit_difference"] = None  # weights were compared, not logits
-            figures["seconds"] = round(time.monotonic() - started, 1)
+                difference = None
+            else:
+                probes = take_probes(model, collator, data.samples)
+                difference = check_reload(model, base_before, probes, collator, run.partial)
+            figures |= {"reload_logit_difference": difference, "seconds": round(time.monotonic() - started, 1)}
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from infer.report.evaluate import EvaluationSpec
     from infer.report.summary import Report
 
+VISUAL_LABELS = (
+    "The adapter was trained with data.labels: visual, but this report compares with linear or measured labels. "
+    "The two differ inside a stage, which is part of mae and hardly changes the order metrics."
+)
+
 
 def make_report(
     source: ModelSource,
@@ -40,19 +45,22 @@ def make_report(
         spec: The settings of the evaluation.
         train_annotations: Annotations of the training demonstrations; by default those in the adapter's recipe.
         command: The words of the command line, for the provenance.
+
+    Raises:
+        ValueError: An annotation, the model or the adapter folder cannot be used.
     """
     started = time.monotonic()
     from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
 
     demonstrations = read_demonstrations(annotations)
     train = read_train_summary(source.model_path) if source.use_lora else {}
-    trained = train.get("data", [])
-    trained_on = seen_in_training(demonstrations, trained)
-    training: list[Demonstration] = []
-    notices = _notices(trained)
+    recordings = train.get("data", [])  # what the adapter was trained on
+    not_held_out = seen_in_training(demonstrations, recordings)
+    training_demonstrations: list[Demonstration] = []
+    notices = [VISUAL_LABELS] if any(row.get("labels") == "visual" for row in recordings) else []
     if source.use_lora:
-        training, missing = find_training_demonstrations(source.model_path, trained, train_annotations)
-        notices += [missing] if missing else []
+        training_demonstrations, notice = find_training_demonstrations(source.model_path, recordings, train_annotations)
+        notices += [notice] if notice else []
 
     from infer.model.model import ProgressModel
     from infer.report.evaluate import evaluate, predict_training_demonstrations
@@ -60,23 +68,15 @@ def make_report(
     from infer.report.summary import summarise
 
     model = ProgressModel.load(source)
-    results = list(evaluate(model, demonstrations, spec, trained_on))
-    predictions = predict_training_demonstrations(model, training, spec) if training else None
+    results = list(evaluate(model, demonstrations, spec, not_held_out))
+    predictions = None
+    if training_demonstrations:
+        predictions = predict_training_demonstrations(model, training_demonstrations, spec)
     provenance = collect_provenance(model, source.model_path, results, spec, train, command)
     seconds = train.get("seconds", 0.0) + time.monotonic() - started
     report = summarise(results, predictions, notices, train, provenance, measured_cost(model, results), seconds)
     write_report(report, output)
     return report
-
-
-def _notices(sources: Sequence[dict]) -> list[str]:
-    notices = []
-    if any(source.get("labels") == "visual" for source in sources):
-        notices.append(
-            "The adapter was trained with data.labels: visual, but this report compares with linear or measured "
-            "labels. The two differ inside a stage, which is part of mae and hardly changes the order metrics."
-        )
-    return notices
 
 
 def write_report(report: Report, output: str | Path) -> None:

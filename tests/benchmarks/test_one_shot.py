@@ -86,7 +86,7 @@ def test_what_is_there_or_under_way_is_left_alone_and_never_taken_for_another(tm
         run_one("default", {}, family, seed, arguments)
     assert "another process works on it" in capsys.readouterr().out
     run_one("many", {"demonstrations": 2}, family, 0, arguments)
-    assert "2 are asked for: left out" in capsys.readouterr().out
+    assert "the setting needs 2: left out" in capsys.readouterr().out
     assert len(read_rows(tmp_path, None)) == 1
 
     for change in ({"model": "another"}, {"max_sampled_frames": 8}, {"families": [family]}):

@@ -261,10 +261,8 @@ def test_drafting_changes_no_record(nano):
 
 def test_options_are_listed_and_others_refused():
     lines = infer_progress_from_video.__doc__.split("Args:")[1].split("Returns:")[0]
-    assert set(OPTIONS) <= set(re.findall(r"\w+", lines))
-    with pytest.raises(
-        TypeError, match=r'no option "windw_size"; did you mean "window_rate_hz"|no option "windw_size"'
-    ):
+    assert set(re.findall(r"\w+", lines)) >= OPTIONS
+    with pytest.raises(TypeError, match=r'no option "windw_size"; did you mean "window_size"\?'):
         infer_progress_from_video(str(NANO), str(DEMO / "demo.mp4"), "t", windw_size=3)
-    with pytest.raises(TypeError, match=r'no option "xyz"; its options are base_model, batch_size'):
+    with pytest.raises(TypeError, match=r'no option "xyz"; its options are attn_implementation, base_model'):
         infer_progress_from_video(str(NANO), str(DEMO / "demo.mp4"), "t", xyz=3)

@@ -39,7 +39,7 @@ def test_saved_recipe_reads_back(recipe_path, tmp_path):
         ("data.window.rate_hz=5", "set exactly one of them"),
         ("sft.output_dir=null", "`sft.output_dir` is missing"),
         ("data.annotations=[]", "no demonstrations"),
-        ("data.samples=s.jsonl", "unknown key `data.samples`"),
+        ("data.samples=s.jsonl", "the key `data.samples` was removed (samples are made from data.annotations)"),
         ("nonsense", "write key=value"),
         ("evaluation.held_out_share=0.9", "it is a share, 0 to 0.5"),
         ("evaluation.metric=vocs", 'evaluation.metric is "vocs"; use one of voc, cycle_voc, mae, parse_rate'),

@@ -148,7 +148,7 @@ def describe(disagreement: Disagreement) -> str:
         stage = f" The right step is named in {disagreement.stages_right:.0%} of the frames ({named})."
     if recorded > MOST_ERROR and disagreement.prediction is not None:
         bias = disagreement.prediction - disagreement.label
-        side = "too high and too low" if abs(bias) < recorded / 2 else "too high" if bias > 0 else "too low"
+        side = "in both directions" if abs(bias) < recorded / 2 else "too high" if bias > 0 else "too low"
         if disagreement.stages_right is None or disagreement.stages_right >= 0.5:
             advice = "Annotate another demonstration that shows it"
         elif disagreement.wrong_stage is None:

@@ -60,7 +60,7 @@ def test_an_error_in_the_right_stage_asks_for_another_demonstration():
 
 def test_errors_that_cancel_are_not_called_too_high_or_too_low():
     worst = disagreements([40, 0, 50, 90, 100, 100])[0]
-    text = "the error is 40 points, too high and too low (mean prediction 20 %, mean label 20 %)"
+    text = "the error is 40 points, in both directions (mean prediction 20 %, mean label 20 %)"
     assert text in describe(worst)
 
 
