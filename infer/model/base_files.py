@@ -1,6 +1,6 @@
-"""The files of a base: its configuration, and a digest of its weights. Imports no torch unless the weights are a `.bin`.
+"""The files of a base: its configuration, and a digest of its weights.
 
-Knows the files that transformers reads; loads no model.
+Knows the files that transformers reads; loads no model. Imports no torch unless the weights are in a `.bin` file.
 """
 
 from __future__ import annotations
