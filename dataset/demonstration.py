@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset.annotation import MAIN_CAMERA, Annotation
+from dataset.annotation import MAIN_CAMERA, Annotation, AnnotationError, Problem
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
 from dataset.image_folder import is_image_folder
 from dataset.video import VideoError, VideoReader, has_fingerprint
 
 VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
+RATE_TOLERANCE = 1e-3  # relative: a rate that was rounded by hand is no other rate
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
+    problems = recording_problems(annotation, VideoReader(video, "pyav"))
+    if problems:
+        raise AnnotationError(problems, source=f"annotation {path}: ")
     moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
@@ -94,6 +98,18 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
         moved = moved or view != recorded
         cameras.append(str(view))
     return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
+
+
+def recording_problems(annotation: Annotation, reader: VideoReader) -> list[Problem]:
+    """Return where an annotation contradicts its recording: in the number of frames or in their rate."""
+    problems = []
+    if annotation.num_frames != len(reader):
+        message = f'num_frames is {annotation.num_frames}, but {reader.path} has {len(reader)} frames; write {len(reader)}'
+        problems.append(Problem("num_frames", message))
+    if abs(annotation.fps - reader.fps) > RATE_TOLERANCE * reader.fps:
+        message = f"fps is {annotation.fps}, but {reader.path} has {reader.fps} frames per second; write {reader.fps}"
+        problems.append(Problem("fps", message))
+    return problems
 
 
 def update_video_paths(demonstration: Demonstration) -> Demonstration:
