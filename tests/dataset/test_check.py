@@ -164,8 +164,8 @@ def test_the_longest_still_run():
     drifting = np.tril(np.ones((30, 64), dtype=bool))  # one bit more in each frame: slow, but not still
     assert longest_still_run(drifting)[1] == 2
     turned = np.zeros((6, 8), dtype=bool)
-    turned[0, :2] = turned[1:5, 0] = turned[5, 2:] = True  # frame 1 is like frame 0, and the run of frame 1 is longer
-    assert longest_still_run(turned) == (1, 4)
+    turned[1:, 0] = turned[2:, 1] = True  # the run of frame 0 ends at frame 1, that of frame 1 at the last one
+    assert longest_still_run(turned) == (1, 5)
 
 
 @given(bits=st.lists(st.integers(0, 15), min_size=1, max_size=30))
