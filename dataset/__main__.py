@@ -41,7 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
+        "annotations",
+        nargs="*",
+        help="annotations (files, folders, quoted globs); overrides go last: data.sampling.every=2",
     )
     parser.add_argument("--config", help="recipe whose `data` section is used (default: see docs/recipe.md)")
     parser.add_argument("--videos", action="append", default=[], help="folder to search for videos that have moved")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ import numpy as np
 from dataset.annotation import AnnotationError, Stage
 from dataset.budget import TokenBudget
 from dataset.demonstration import Demonstration, read_demonstration
+from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
@@ -57,7 +58,7 @@ class Finding:
 
 
 def check_files(
-    paths: Iterable[str | Path],
+    paths: Paths,
     search: Sequence[str | Path] = (),
     labels: Labels = "linear",
     window: WindowSpec | None = None,
@@ -66,7 +67,7 @@ def check_files(
     """Read annotation files and check them, pixels included; files that cannot be read become errors.
 
     Args:
-        paths: Annotation files.
+        paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for videos that have moved.
         labels: How the recipe interpolates progress.
         window: The recipe's window rule; with `budget`, the tokens of a sample are checked.
@@ -77,7 +78,7 @@ def check_files(
     """
     demonstrations: list[Demonstration] = []
     findings: list[Finding] = []
-    for path in paths:
+    for path in find_annotations(paths):
         try:
             demonstrations.append(read_demonstration(path, search))
         except AnnotationError as error:

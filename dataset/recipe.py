@@ -6,15 +6,17 @@ Knows OmegaConf and the types of this package; does not know models or training.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from dataset.inputs import find_annotations
 from dataset.labels import Labels
 from dataset.samples import SamplingSpec
 from dataset.video import Backend
@@ -35,7 +37,7 @@ class DataSection:
     """Where samples come from.
 
     Args:
-        annotations: Annotation files.
+        annotations: Annotation files, folders and globs; a recipe that was read holds the files they stand for.
         window: Which frames accompany the current one; every recipe sets it.
         sampling: Which samples a demonstration gives.
         labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).
@@ -53,6 +55,7 @@ class DataSection:
 def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:
     """Read the `data` section of a recipe with `data.key=value` overrides; defaults where there is no recipe."""
     document = load_document(path, overrides)
+    name_annotations(document, "data")
     values = document.get("data") or OmegaConf.create()
     if path is None:
         values = OmegaConf.merge({"window": DEFAULT_WINDOW}, values)
@@ -74,9 +77,34 @@ def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> Dic
     except FileNotFoundError:
         raise ValueError(f"recipe {path}: no such file; recipes are in recipes/*.yaml") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"recipe {path}: no valid YAML ({error})") from None
+        hint = "; put a glob that begins with * in quotes" if any("*" in override for override in overrides) else ""
+        raise ValueError(f"recipe {path}: no valid YAML ({error}){hint}") from None
     except (OmegaConfBaseException, OSError, TypeError, ValueError) as error:
         raise ValueError(f"recipe {path}: cannot be read ({error}); it must be a YAML file of keys") from None
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words of a command line into what is named and `key=value` overrides; an existing file is no override.
+
+    Returns:
+        The names (files, folders, globs), and the overrides.
+    """
+    overrides = [word for word in words if re.match(r"[A-Za-z_][\w.]*=", word) and not Path(word).exists()]
+    names = [word for word in words if word not in overrides]
+    return names, overrides
+
+
+def name_annotations(document: DictConfig, *sections: str) -> None:
+    """Replace the `annotations` of sections by the files that they stand for: folders and globs by what is in them.
+
+    Raises:
+        ValueError: A folder holds no annotation, or a glob matches nothing.
+    """
+    for name in sections:
+        section = document.get(name)
+        named = section.get("annotations") if isinstance(section, DictConfig) else None
+        if isinstance(named, str) or (isinstance(named, ListConfig) and all(isinstance(item, str) for item in named)):
+            section.annotations = [str(path) for path in find_annotations(named)]
 
 
 def build(section: type[Section], values: Any, prefix: str = "") -> Section:

@@ -4,6 +4,7 @@ import pytest
 
 from infer.records import Prediction, RecordFile, make_records, read_records, write_records
 
+
 def row(frame_index: int) -> dict:
     return {"video_path": "v.mp4", "frame_index": frame_index, "progress": 1.0}
 
@@ -60,7 +61,7 @@ def test_rows_are_kept_when_they_break_off(tmp_path):
 
 def test_foreign_lines_are_refused(tmp_path):
     path = tmp_path / "p.jsonl"
-    path.write_text(json.dumps(row(0)) + '\nnot json\n')
+    path.write_text(json.dumps(row(0)) + "\nnot json\n")
     with pytest.raises(ValueError, match="line 2: no valid JSON"):
         read_records(path)
     sample = {"video": "v.mp4", "frame_index": 3, "progress": 20.0, "prompt": "p", "completion": "c"}
