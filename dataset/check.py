@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from dataset.annotation import AnnotationError, Stage
+from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
 from dataset.demonstration import Demonstration, read_demonstration
 from dataset.inputs import Paths, find_annotations
@@ -114,7 +114,7 @@ def check_demonstrations(
         curve = demonstration_curve(demonstration, labels) if pixels else label_curve(demonstration.annotation)
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
-            findings += _check_still_stretches(demonstration, curve, labels)
+            findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
     return findings + _check_together(demonstrations)
@@ -210,6 +210,15 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
     if annotation.success and len(annotation.kept_stages) == 1:
         warn("there is only one stage; with two or more stages the labels follow the task more closely", 1)
     return findings
+
+
+def _check_videos(demonstration: Demonstration) -> list[Finding]:
+    """Say where a player may show other pictures than are read."""
+    return [
+        Finding("warning", demonstration.path, f"{video} {notice}", field="video" if name == MAIN_CAMERA else "cameras")
+        for name, video in demonstration.views.items()
+        for notice in VideoReader(video, "pyav").notices
+    ]
 
 
 def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labels: Labels) -> list[Finding]:

@@ -209,6 +209,19 @@ def square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, i
     return width, round(height / pixel_aspect)
 
 
+def is_interlaced(frame: av.VideoFrame) -> bool:
+    """Return whether a frame consists of two fields."""
+    return bool(frame.interlaced_frame)
+
+
+def has_transparency(path: Path, frame: av.VideoFrame) -> bool:
+    """Return whether the first frame of a file has pixels that are not opaque, or the file a channel for them."""
+    if any(component.is_alpha for component in frame.format.components):
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    with _open(path) as container:
+        return _pictures(container).metadata.get("alpha_mode") == "1"  # VP8 and VP9 in WebM
+
+
 def squeezed_luma(frame: av.VideoFrame, side: int) -> np.ndarray:
     """Return the brightness of a frame, squeezed to a square; read from the first plane if that holds it."""
     if frame.format.name.startswith(("yuv4", "yuvj4", "nv12")) and frame.format.components[0].bits == 8:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,27 +47,39 @@ def image_files(folder: Path) -> list[Path]:
     if not files:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
         raise ValueError(f"is a folder without numbered pictures ({kinds}, such as 000001.png); name one video file")
-    numbers = [_DIGITS.findall(file.stem) for file in files]
+    words = [_DIGITS.findall(file.stem) for file in files]
     if len({_DIGITS.sub("0", file.stem) for file in files}) > 1:
-        return _sorted(files, [int(words[-1]) for words in numbers])
-    columns = list(zip(*numbers, strict=True))
-    varying = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-    orders = [_sorted(files, [tuple(map(int, words)) for words in numbers])]
-    if varying and varying[-1] > 0:
-        last, before = columns[varying[-1]], varying[:-1]
-        timed = _is_clock(columns, before)
-        dotted = all(".".join(words[varying[-1] - 1 :][:2]) in f.stem for f, words in zip(files, numbers, strict=True))
-        if (timed or dotted) and len(set(map(len, last))) > 1:  # 5.25 is before 5.3, and frame 3 before frame 25
-            keys = [(*map(int, words[: varying[-1]]), float(f"0.{words[varying[-1]]}")) for words in numbers]
-            orders.append(_sorted(files, keys))
-        if before and not timed:
-            orders.append(_sorted(files, [int(word) for word in last]))
+        return _sorted(files, [int(numbers[-1]) for numbers in words])
+    orders = [_sorted(files, keys) for keys in _possible_keys(files[0].stem, words)]
     if any(order != orders[0] for order in orders):
         raise ValueError(
             f"the numbers in {files[0].name} and {files[-1].name} can be ordered in two ways; keep the pictures of one "
             "camera in a folder, and number them 000001.png, 000002.png and so on"
         )
     return orders[0]
+
+
+def _possible_keys(stem: str, words: Sequence[Sequence[str]]) -> Iterator[list[Any]]:
+    """Yield what pictures may be sorted by: all numbers in their names; times with a fraction; the last number alone.
+
+    Args:
+        stem: One of the names; all are alike but for the numbers.
+        words: The digits of the numbers in every name.
+    """
+    columns = list(zip(*words, strict=True))
+    varying = [place for place, column in enumerate(columns) if len(set(column)) > 1] or [0]
+    last = varying[-1]
+    dotted = last > 0 and [*re.finditer(r"\d+(\D*)", stem)][last - 1].group(1) == "."
+    before = [place for place in varying[:-1] if not (dotted and place == last - 1)]
+    timed = _is_clock(columns, varying[:-1])
+    as_fractions = [(*map(int, numbers[:last]), float(f"0.{numbers[last]}")) for numbers in words]
+    same_length = len(set(map(len, columns[last]))) == 1
+    if not (timed and dotted):
+        yield [tuple(map(int, numbers)) for numbers in words]
+    if (timed and dotted) or ((timed or dotted) and not same_length):
+        yield as_fractions  # 5.25 is before 5.3, but frame 3 before frame 25
+    if before and not timed:
+        yield [int(numbers[last]) for numbers in words]  # two cameras: their numbers agree, or contradict
 
 
 def _sorted(files: Sequence[Path], keys: Sequence[Any]) -> list[Path]:
@@ -88,14 +100,15 @@ def _is_clock(columns: Sequence[Sequence[str]], before: Sequence[int]) -> bool:
         columns: For each place of a number in the names, the digits there of all files.
         before: The places that vary, without the last one.
     """
-    if len(columns) >= 5 and all(1970 <= int(year) <= 2100 for year in columns[0]):
+    if before and len(columns) >= 5 and all(1970 <= int(year) <= 2100 for year in columns[0]):
         return True  # 2026-01-31_10-20-30
     if before and all(len(word) == _NANOSECONDS for word in columns[-1]) and max(map(int, columns[-1])) >= 10**8:
         return True  # 12_500000000
-    seconds = [int(word) for place in before for word in columns[place]]
-    dates = [19700101 <= second <= 21001231 for second in seconds]
-    since_1970 = [any(unit <= second < 2.5 * unit for unit in _CLOCKS) for second in seconds]
-    return bool(seconds) and (all(dates) or all(since_1970))
+    return any(
+        all(19700101 <= int(word) <= 21001231 for word in columns[place])
+        or all(any(unit <= int(word) < 2.5 * unit for unit in _CLOCKS) for word in columns[place])
+        for place in before
+    )
 
 
 def image_rate(folder: Path) -> float:

@@ -34,8 +34,9 @@ from dataset.ffmpeg import (
 )
 from dataset.fingerprint import content_fingerprint
 from dataset.foreign import foreign_kind
-from dataset.image_folder import image_files, image_rate, read_image
+from dataset.image_folder import has_transparency, image_files, image_rate, read_image
 from dataset.index_cache import IndexCache
+from dataset.notices import TRANSPARENT, video_notices
 
 __all__ = ["BACKENDS", "Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint", "set_default_backend"]
 
@@ -181,6 +182,13 @@ class VideoReader:
         else:
             for index, decoded in self._decode(range(len(self))):
                 yield index, squeezed_luma(decoded, side)
+
+    @cached_property
+    def notices(self) -> list[str]:
+        """What a player may show otherwise than it is read, in sentences without their subject. Decodes one frame."""
+        if self._images is not None:
+            return [TRANSPARENT] if has_transparency(self._images[0]) else []
+        return video_notices(self.path, next(self._decode([0]))[1])
 
     @cached_property
     def keyframe_numbers(self) -> list[int]:

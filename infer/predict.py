@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
+from dataset.files import refuse_overwriting
 from dataset.inputs import find_videos
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, window_indices
@@ -77,7 +78,11 @@ def predict_recordings(
     paths = find_videos(video_path)
     if not paths:
         raise VideoError("no video was named; give a file, a folder or a glob (--video_path)")
+    refuse_overwriting(output.output_path, paths)
     readers = {str(path): VideoReader(path) for path in paths}  # errors come before the model loads
+    for path, reader in readers.items():
+        for notice in reader.notices:
+            print(f"warning: {path} {notice}")
     if not task.strip():
         raise ValueError("the task text is empty; name what the robot shall do (--task)")
     record_file = RecordFile(output.output_path, output.resume) if output.output_path is not None else None
