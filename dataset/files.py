@@ -58,13 +58,11 @@ def write_bytes_atomically(path: str | Path, data: bytes) -> None:
     """Write `data` beside `path` and rename: a reader sees the complete old file or the complete new one."""
     path = Path(path)
     if path.is_dir():
-        raise ValueError(f"output {path} is a folder; name a file in it")
+        raise IsADirectoryError(f"output {path} is a folder; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ValueError(
-            f"output {path} cannot be written: a file is where its folder should be; name another"
-        ) from None
+        raise NotADirectoryError(f"output {path}: a file is where its folder should be; name another") from None
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

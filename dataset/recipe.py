@@ -76,8 +76,7 @@ def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> Dic
     except FileNotFoundError:
         raise ValueError(f"recipe {path}: no such file; recipes are in recipes/*.yaml") from None
     except yaml.YAMLError as error:
-        hint = "; put a glob that begins with * in quotes" if any("*" in override for override in overrides) else ""
-        raise ValueError(f"recipe {path}: no valid YAML ({error}){hint}") from None
+        raise ValueError(f"recipe {path}: no valid YAML ({error})") from None
     except (OmegaConfBaseException, OSError, TypeError, ValueError) as error:
         raise ValueError(f"recipe {path}: cannot be read ({error}); it must be a YAML file of keys") from None
     for override in overrides:
@@ -105,8 +104,8 @@ def _with_override(document: DictConfig, override: str) -> DictConfig:
     except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f'override "{override}": the value cannot be read ({reason}); put text with a colon or a bracket in '
-            f"quotes, for example '{key}=\"{value}\"'"
+            f'override "{override}": the value cannot be read ({reason}); put text with a colon or a bracket, '
+            f"or with a * at its start, in quotes, for example '{key}=\"{value}\"'"
         ) from None
 
 

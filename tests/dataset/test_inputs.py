@@ -88,7 +88,7 @@ def test_annotations_are_named_by_the_same_rule(annotation_path, tmp_path):
 def test_a_recipe_names_them_by_the_same_rule(annotation_path, tmp_path):
     for value in (f"[{tmp_path}/*.json]", f"{tmp_path}/d*.json", f"['{tmp_path}']", str(tmp_path)):
         assert read_data_section(None, [f"data.annotations={value}"]).annotations == (str(annotation_path),)
-    with pytest.raises(ValueError, match=r"put a glob that begins with \* in quotes"):
+    with pytest.raises(ValueError, match=r"or with a \* at its start, in quotes"):
         read_data_section(None, ["data.annotations=[*.json]"])
 
 
