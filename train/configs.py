@@ -84,8 +84,8 @@ def _check_ranges(sections: dict[str, dict[str, Any]]) -> None:
                 raise ValueError(f"recipe: `{section}.{key}` is {value}; it must be above 0")
     if "lm_head" in (sections["lora"]["target_modules"] or ()):
         raise ValueError(
-            "recipe: lora.target_modules names lm_head, which cannot learn here: the loss uses its weights directly and "
-            "never runs the adapter on it; take it out"
+            "recipe: lora.target_modules names lm_head, which cannot learn here: the loss uses its weights directly "
+            "and never runs an adapter on it; take it out"
         )
     if sections["sft"].get("max_steps") == 0:
         raise ValueError(
