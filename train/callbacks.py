@@ -5,15 +5,19 @@ Knows parameters, gradients and trainer callbacks; does not know samples or file
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from infer.model.errors import ModelError
 from train.recipe import Recipe
 from train.run_folder import Interruption, RunFolder, mark_complete
+
+FULL_DISK = 1 << 20  # bytes: with less space left, a failed write has no other reason
 
 
 class TrainingError(ModelError):
@@ -140,6 +144,22 @@ def memory_explained(recipe: Recipe) -> Iterator[None]:
         ]
         more = "" if recipe.sft.get("gradient_checkpointing", True) else ", or set sft.gradient_checkpointing=true"
         raise TrainingError(f"out of memory; lower, in this order: {', '.join(advice)}{more}") from error
+
+
+@contextmanager
+def full_disk_explained(run: RunFolder) -> Iterator[None]:
+    """Turn a full disk inside the block into an error that names what was kept; libraries raise their own kinds."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(run.partial if run.partial.exists() else run.partial.parent).free > FULL_DISK:
+            raise
+        checkpoint = run.last_checkpoint()
+        kept = f"step {checkpoint.name.rpartition('-')[2]} is kept" if checkpoint else "nothing was saved yet"
+        raise TrainingError(
+            f"no space is left on the disk of {run.partial} ({kept}); free some space and run the same command with "
+            "--resume"
+        ) from error
 
 
 def _any_process(flag: bool, device: torch.device) -> bool:

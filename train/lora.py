@@ -25,7 +25,14 @@ from infer.model.adapter_folder import TRAINING_LOG
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
 from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
-from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained, refuse_untrained
+from train.callbacks import (
+    CheckWeights,
+    SaveOnSignal,
+    base_checksums,
+    full_disk_explained,
+    memory_explained,
+    refuse_untrained,
+)
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import CurveFiles, report_adapter, write_log
@@ -81,7 +88,7 @@ def train_lora(
         checkpoint = run.open(recipe, resume)
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
-    with run.filled(), memory_explained(recipe):
+    with run.filled(), memory_explained(recipe), full_disk_explained(run):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
         trainer.add_callback(CheckWeights(run))
         trainer.add_callback(SaveOnSignal(run, interruption))
