@@ -17,7 +17,7 @@ import numpy as np
 
 from dataset.annotation import AnnotationError, Stage
 from dataset.budget import TokenBudget
-from dataset.demonstration import Demonstration, read_demonstration
+from dataset.demonstration import Demonstration, read_demonstration, with_unique_names
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
@@ -74,6 +74,9 @@ def check_files(
 
     Returns:
         The demonstrations that could be read, and the findings.
+
+    Raises:
+        ValueError: A file is given twice.
     """
     demonstrations: list[Demonstration] = []
     findings: list[Finding] = []
@@ -86,6 +89,7 @@ def check_files(
             field = "video" if isinstance(error, VideoError) else None
             message = str(error).removeprefix(f"annotation {path}: ")
             findings.append(Finding("error", str(path), message, field=field))
+    demonstrations = with_unique_names(demonstrations)
     return demonstrations, findings + check_demonstrations(
         demonstrations, labels=labels, window=window, budget=budget, pixels=True
     )

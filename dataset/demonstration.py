@@ -14,6 +14,7 @@ from dataset.annotation import MAIN_CAMERA, Annotation
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
 from dataset.image_folder import is_image_folder
+from dataset.unique_names import unique_names
 from dataset.video import VideoError, VideoReader, has_fingerprint
 
 VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
@@ -29,6 +30,8 @@ class Demonstration:
         video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
         moved: Whether a video was found by its content, at another path than the recorded one.
+        name: Its name among the demonstrations that it was read with (`dataset.unique_names`); by default the name of
+            the file without its ending.
     """
 
     path: str
@@ -36,11 +39,11 @@ class Demonstration:
     video: str = ""
     cameras: tuple[str, ...] = ()
     moved: bool = False
+    name: str = ""
 
-    @property
-    def episode(self) -> str:
-        """Name of the demonstration: the file's name without its ending."""
-        return Path(self.path).stem
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path).stem)
 
     @property
     def views(self) -> dict[str, str]:
@@ -50,14 +53,15 @@ class Demonstration:
 
 
 def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path] = ()) -> list[Demonstration]:
-    """Read annotation files and check that their videos exist and are the annotated ones.
+    """Read annotation files, name them, and check that their videos exist and are the annotated ones.
 
     Args:
         paths: Annotation files.
         search: Further folders to search for a video that has moved; the annotation's own folder is always searched.
 
     Raises:
-        ValueError: A file is missing or invalid, or a video is not the annotated one; the message names every reason.
+        ValueError: A file is missing, invalid or given twice, or a video is not the annotated one; the message names
+            every reason.
     """
     demonstrations, errors = [], []
     for path in paths:
@@ -71,7 +75,13 @@ def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path
         raise ValueError("; ".join(map(str, errors)))
     if not demonstrations:
         raise ValueError("no annotations were given; name at least one annotation file")
-    return demonstrations
+    return with_unique_names(demonstrations)
+
+
+def with_unique_names(demonstrations: Sequence[Demonstration]) -> list[Demonstration]:
+    """Return the demonstrations with names that tell them apart; ValueError if a file is among them twice."""
+    names = unique_names([demonstration.path for demonstration in demonstrations])
+    return [replace(demonstration, name=name) for demonstration, name in zip(demonstrations, names, strict=True)]
 
 
 def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> Demonstration:
