@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from dataset.files import json_lines, numbered_lines, write_text_atomically
 from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
@@ -64,6 +66,19 @@ def make_prediction(
         progress_source=answer.source,
         progress_std=answer.std,
     )
+
+
+def percentages(predictions: Iterable[Prediction]) -> np.ndarray:
+    """Return the values that figures are made of, percent, float64: `progress`, nan for none.
+
+    Forced and expected numbers count, in the report as during training.
+    """
+    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
+
+
+def in_the_text(predictions: Iterable[Prediction]) -> list[bool]:
+    """Return for each prediction whether the answer's text holds the percentage; a parse rate is the share of these."""
+    return [prediction.parsed_progress is not None for prediction in predictions]
 
 
 def carry_forward(predictions: Iterable[Prediction], previous: float | None = None) -> Iterator[Prediction]:

@@ -6,6 +6,7 @@ Knows parameters, gradients and trainer callbacks; does not know samples or file
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,10 +68,16 @@ class CheckWeights(TrainerCallback):
 
 
 class SaveOnSignal(TrainerCallback):
-    """Saves and stops after the step in which a signal came; marks checkpoints that are complete."""
+    """Saves and stops after the step in which a signal came; marks checkpoints that are complete.
 
-    def __init__(self, run: RunFolder, interruption: Interruption) -> None:
-        self._run, self._interruption = run, interruption
+    Args:
+        run: The folder with the checkpoints.
+        interruption: The signal.
+        started: `time.monotonic()` at which the run would have begun without interruptions.
+    """
+
+    def __init__(self, run: RunFolder, interruption: Interruption, started: float) -> None:
+        self._run, self._interruption, self._started = run, interruption, started
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if _any_process(self._interruption.signal_number is not None, args.device):
@@ -80,7 +87,7 @@ class SaveOnSignal(TrainerCallback):
         if torch.distributed.is_initialized():  # every process has written its random state
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            mark_complete(self._run.partial / f"checkpoint-{state.global_step}")
+            mark_complete(self._run.partial / f"checkpoint-{state.global_step}", time.monotonic() - self._started)
 
 
 def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:

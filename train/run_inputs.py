@@ -1,4 +1,4 @@
-"""What a run depends on beside its recipe, as digests: samples, held-out frames, base. A resumed run must find the same.
+"""What a run depends on beside its recipe, as digests: samples, held-out frames, base. A resumed run needs the same.
 
 Knows training data and the digest of a base's weights; does not know folders.
 """

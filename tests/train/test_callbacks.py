@@ -71,6 +71,6 @@ def test_a_full_disk_is_named_with_what_is_kept(tmp_path, monkeypatch, error):
     with pytest.raises(TrainingError, match=r"no space is left .*nothing was saved yet"), full_disk_explained(run):
         raise error
     (run.partial / "checkpoint-3").mkdir(parents=True)
-    mark_complete(run.partial / "checkpoint-3")
+    mark_complete(run.partial / "checkpoint-3", 1.5)
     with pytest.raises(TrainingError, match=r"step 3 is kept.*--resume"), full_disk_explained(run):
         raise error
