@@ -71,11 +71,8 @@ samples: setup  ## check an annotation and write the samples of a recipe: ANNOTA
 	$(call need,ANNOTATIONS,ANNOTATIONS=my.json)
 	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output "$(or $(OUTPUT),samples.jsonl)"
 
-comma := ,
-empty :=
-space := $(empty) $(empty)
-lora: setup  ## train an adapter: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
-	$(strip $(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET))
+lora: setup  ## train an adapter: ANNOTATIONS="a.json labels/*.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
+	$(strip $(PY) -m train --config $(RECIPE) $(ANNOTATIONS) $(SET))
 
 merge: setup  ## merge base and adapter into one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged]
 	$(call need,MODEL,MODEL=runs/demo/adapter)

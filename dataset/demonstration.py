@@ -6,17 +6,18 @@ Knows annotation files, folders and fingerprints. Does not know labels or sample
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataset.annotation import MAIN_CAMERA, Annotation
+from dataset.annotation import MAIN_CAMERA, Annotation, AnnotationError, Problem
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
-from dataset.image_folder import is_image_folder
+from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
+from dataset.inputs import Paths, find_annotations
 from dataset.video import VideoError, VideoReader, has_fingerprint
 
-VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
+RATE_TOLERANCE = 1e-3  # relative: a rate that was rounded by hand is no other rate
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,18 @@ class Demonstration:
         return {MAIN_CAMERA: self.video, **dict(zip(names, self.cameras, strict=True))}
 
 
-def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path] = ()) -> list[Demonstration]:
+def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list[Demonstration]:
     """Read annotation files and check that their videos exist and are the annotated ones.
 
     Args:
-        paths: Annotation files.
+        paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for a video that has moved; the annotation's own folder is always searched.
 
     Raises:
         ValueError: A file is missing or invalid, or a video is not the annotated one; the message names every reason.
     """
     demonstrations, errors = [], []
-    for path in paths:
+    for path in find_annotations(paths):
         try:
             demonstrations.append(read_demonstration(path, search))
         except ValueError as error:
@@ -80,6 +81,9 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
+    problems = recording_problems(annotation, VideoReader(video, "pyav"))
+    if problems:
+        raise AnnotationError(problems, source=f"annotation {path}: ")
     moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
@@ -94,6 +98,20 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
         moved = moved or view != recorded
         cameras.append(str(view))
     return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
+
+
+def recording_problems(annotation: Annotation, reader: VideoReader) -> list[Problem]:
+    """Return where an annotation contradicts its recording: in the number of frames or in their rate."""
+    problems = []
+    if annotation.num_frames != len(reader):
+        message = (
+            f"num_frames is {annotation.num_frames}, but {reader.path} has {len(reader)} frames; write {len(reader)}"
+        )
+        problems.append(Problem("num_frames", message))
+    if abs(annotation.fps - reader.fps) > RATE_TOLERANCE * reader.fps:
+        message = f"fps is {annotation.fps}, but {reader.path} has {reader.fps} frames per second; write {reader.fps}"
+        problems.append(Problem("fps", message))
+    return problems
 
 
 def update_video_paths(demonstration: Demonstration) -> Demonstration:

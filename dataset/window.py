@@ -95,8 +95,12 @@ def held_window_indices(spec: WindowSpec, t: int, fps: float, first: int, held: 
 def rewind_window_indices(spec: WindowSpec, t: int, fps: float, first: int, last: int, turn: int) -> tuple[int, ...]:
     """Return a window that plays forward and, for its last `turn` places (1 to `size - 1`), back to frame `t`.
 
-    The turning point is `turn` places later than `t`; frames outside the segment [first, last] are its ends.
+    The turning point is `turn` places later than `t`. Frames outside the segment [first, last] are its ends, or left
+    out with padding "short".
     """
     step = spec.step(fps)
     places = [turn - abs(turn - back) for back in range(spec.size - 1, -1, -1)]  # how many places after t
-    return tuple(min(max(math.floor(t + place * step + 0.5), first), last) for place in places)
+    indices = [math.floor(t + place * step + 0.5) for place in places]
+    if spec.padding == "short":
+        return tuple(index for index in indices if first <= index <= last)
+    return tuple(min(max(index, first), last) for index in indices)

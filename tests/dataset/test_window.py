@@ -89,6 +89,9 @@ def test_a_rewind_goes_past_the_frame_and_back():
     assert rewind_window_indices(spec, 20, 25.0, first=0, last=99, turn=1) == (14, 17, 20, 23, 20)
     assert rewind_window_indices(spec, 20, 25.0, first=0, last=99, turn=3) == (26, 29, 26, 23, 20)
     assert rewind_window_indices(spec, 20, 25.0, first=18, last=21, turn=1) == (18, 18, 20, 21, 20)
+    short = WindowSpec(size=5, stride=3, padding="short")
+    assert rewind_window_indices(short, 20, 25.0, first=0, last=99, turn=1) == (14, 17, 20, 23, 20)
+    assert rewind_window_indices(short, 20, 25.0, first=18, last=21, turn=1) == (20, 20)
 
 
 SPECS = st.builds(
