@@ -55,9 +55,10 @@ TEMPLATE = """\
 {%- endif %}
 """
 TEXTS = [
-    'Given the recent observation and the task "Pick up the red puck", first infer the remaining atomic actions required '
-    "to complete the task. Then estimate the current completion percentage and output it as a float wrapped by <progress> "
-    "tags.\nThe following actions are required: \n1. Lift the red puck off the table\n2. Close the gripper\n"
+    'Given the recent observation and the task "Pick up the red puck", first infer the remaining atomic actions '
+    "required to complete the task. Then estimate the current completion percentage and output it as a float wrapped "
+    "by <progress> tags.\nThe following actions are required: \n1. Lift the red puck off the table\n"
+    "2. Close the gripper\n"
     f"Therefore, the estimated progress is <progress>{number:.2f}%</progress>."
     for number in range(100)
 ]
