@@ -136,7 +136,7 @@ def build_samples(
     extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
     sampled = _sampled_frames(annotation, sampling)
     answers = {t: _answer(annotation, float(curve[t]), t) for t in set(sampled)}
-    episode, prompt = demonstration.episode, build_prompt(annotation.task)
+    episode, prompt = demonstration.name, build_prompt(annotation.task)
 
     def sample(t: int, direction: str) -> VqaSample:
         window_frames = _window(annotation, t, direction, window, sampling, extra_rng)
