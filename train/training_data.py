@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.annotation import Annotation
 from dataset.check import check_demonstrations
-from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.demonstration import Demonstration, read_demonstrations, video_notices
 from dataset.labels import label_curve
 from dataset.recording_identity import camera_fingerprints, seen_in_training
 from dataset.sample_file import VqaSample, from_dataset, to_dataset
@@ -80,6 +80,9 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     held_out = _held_out_episodes(recipe, demonstrations)
     for finding in check_demonstrations(demonstrations):
         print(f"{finding.level}: {finding.where}: {finding.message}")
+    for demonstration in demonstrations:
+        for _, notice in video_notices(demonstration):
+            print(f"warning: {demonstration.path}: {notice}")
     samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     if recipe.evaluation.held_out_share:
         share = recipe.evaluation.held_out_share
