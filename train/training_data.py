@@ -134,7 +134,7 @@ def hold_out_frames(annotation: Annotation, share: float) -> tuple[int, ...]:
 def _held_out_episodes(recipe: Recipe, trained_on: Sequence[Demonstration]) -> list[HeldOutEpisode]:
     if not recipe.evaluation.annotations:
         return []
-    demonstrations = read_demonstrations(recipe.evaluation.annotations)
+    demonstrations = read_demonstrations(recipe.evaluation.annotations, beside=trained_on)
     for training in trained_on:
         source = {"fingerprint": training.annotation.fingerprint, "cameras": camera_fingerprints(training)}
         for path in seen_in_training(demonstrations, [source]):
