@@ -21,7 +21,8 @@ from transformers import EarlyStoppingCallback
 
 from dataset.sample_file import VqaSample
 from infer.metrics.progress import METRICS
-from infer.model.adapter_folder import TRAINING_LOG
+from infer.model.adapter_folder import TRAINING_LOG, base_of_adapter, is_adapter
+from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
 from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
@@ -65,6 +66,7 @@ def train_lora(
         KeyboardInterrupt: A signal stopped the run; its checkpoint is kept for `resume`.
     """
     started = time.monotonic()
+    refuse_adapter_as_base(recipe)
     run = RunFolder(recipe.sft["output_dir"], writes=os.environ.get("RANK", "0") == "0")
     lora_config, sft_config = build_configs(recipe, run.partial)
     with sft_config.main_process_first(desc="earlier runs"):
@@ -110,6 +112,15 @@ def train_lora(
     trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)
     return run.output
+
+
+def refuse_adapter_as_base(recipe: Recipe) -> None:
+    """Refuse a recipe whose `model` is an adapter, before its data are read."""
+    if is_adapter(recipe.model):
+        raise ModelError(
+            f"recipe: model is {recipe.model}, which is a LoRA adapter; set the base that it was trained on, "
+            f"model={base_of_adapter(recipe.model)}"
+        )
 
 
 def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:

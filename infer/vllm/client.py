@@ -66,7 +66,7 @@ class VllmEngine:
     """
 
     def __init__(self, served: ServedModel) -> None:
-        from infer.model.model import load_image_processor
+        from infer.model.loaded_base import load_image_processor
 
         self.server = served.server.rstrip("/")
         self.name = served.name or (ADAPTER_NAME if served.source.use_lora else BASE_NAME)
