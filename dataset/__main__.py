@@ -33,6 +33,10 @@ examples:
       one page with windows, questions, answers and label curves; it needs no network
   python -m dataset data/demo.json --config recipes/oneshot.yaml --export data/conversations
       pictures and conversations.jsonl for training elsewhere
+
+labels:
+  A stage's share of 100 % follows its length (the longest at most 5/3 of the shortest), or the "weight" that its
+  annotation gives it. A failure has the steps and shares of a success of its task: name both files together.
 """
 
 

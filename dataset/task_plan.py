@@ -1,7 +1,7 @@
 """Task plans: a failure takes the steps and the scale of its task from a success of it.
 
-Knows annotations and the shares of their stages. Does not know files or pixels. Without a plan a failure lists only what
-was marked in it, and its labels say more than a success's at the same state: the model would learn a contradiction.
+Knows annotations and the shares of their stages. Does not know files or pixels. Without a plan a failure lists only
+what was marked in it, and its labels differ from a success's at the same state: the model would learn a contradiction.
 """
 
 from __future__ import annotations
