@@ -76,8 +76,8 @@ def _reasons(figures: dict[str, dict[str, float | None]], stages: float | None) 
 
     Perturbed recordings are a reason only where the recording itself is predicted well: else they say the same again.
     """
-    recorded = figures[AS_RECORDED.name]
-    reasons = [_bad_error(recorded, MOST_ERROR)] if _bad_error(recorded, MOST_ERROR) else []
+    recorded = _bad_error(figures[AS_RECORDED.name], MOST_ERROR)
+    reasons = [recorded] if recorded else []
     if stages is not None and stages < LEAST_STAGES:
         share = beside_limit(100 * stages, 100 * LEAST_STAGES)
         reasons.append(f"the right step is named in {share} % of them ({100 * LEAST_STAGES:g} is good)")
