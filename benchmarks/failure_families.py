@@ -4,7 +4,8 @@
 
 Each is the bundled demo with one of its two failures as a further demonstration, marked as docs/annotation_guide.md
 says: without measured progress, the steps that were attempted, and an end on the scale of the success. Held out are the
-five successes. `freezes`: the arm stops halfway to the goal. `never_closes`: the gripper passes the puck by and moves on.
+five successes. `freezes`: the arm stops halfway to the goal. `never_closes`: the gripper passes the puck by
+and moves on.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from dataset.task_plan import same_task_success
 from dataset.video import VideoReader
 
 COMPARED_FRAMES = 300  # most frames of an episode that are compared with another's, evenly spread
+FEWEST_ALIKE = 5  # frames; fewer look like a success by chance, since hashes of 64 bits miss small movements
 UNEQUAL_POINTS = 10.0  # labels of equal pictures that differ by more contradict each other
 
 
@@ -33,8 +34,9 @@ def check_failures(demonstrations: Sequence[Demonstration], curves: Sequence[np.
             continue
         same_task = [k for k, d in enumerate(demonstrations) if same_task_success(failure.annotation, d.annotation)]
         findings += _check_plan(failure, [demonstrations[k] for k in same_task])
-        for k in same_task if curves is not None else ():
-            findings += _compare_pictures(failure, curves[number], demonstrations[k], curves[k])
+        if curves is not None and same_task:
+            successes = [(demonstrations[k], curves[k]) for k in same_task]
+            findings += _compare_pictures(failure, curves[number], successes)
     return findings
 
 
@@ -76,23 +78,30 @@ def _check_plan(failure: Demonstration, successes: Sequence[Demonstration]) -> l
 
 
 def _compare_pictures(
-    failure: Demonstration, labels: np.ndarray, success: Demonstration, of_success: np.ndarray
+    failure: Demonstration, labels: np.ndarray, successes: Sequence[tuple[Demonstration, np.ndarray]]
 ) -> list[Finding]:
-    """Find frames of a failure that look like frames of a success and have none of their labels."""
+    """Find whether most frames of a failure that look like frames of a success have none of their labels."""
     hashes, frames = _hashes(failure, labels)
-    others, other_frames = _hashes(success, of_success)
-    alike = np.bitwise_count(hashes[:, None] ^ others[None]).sum(axis=2) <= STILL_BITS
-    gaps = np.where(alike, np.abs(labels[frames][:, None] - of_success[other_frames][None]), np.inf)
-    nearest = gaps.min(axis=1, initial=np.inf)
-    unequal = np.isfinite(nearest) & (nearest > UNEQUAL_POINTS)
-    if not unequal.any():
+    nearest = np.full(len(frames), np.inf)
+    places: list[tuple[Demonstration, int, float]] = [(failure, 0, 0.0)] * len(frames)
+    for success, of_success in successes:
+        others, other_frames = _hashes(success, of_success)
+        alike = np.bitwise_count(hashes[:, None] ^ others[None]).sum(axis=2) <= STILL_BITS
+        gaps = np.where(alike, np.abs(labels[frames][:, None] - of_success[other_frames][None]), np.inf)
+        for place in np.flatnonzero(gaps.min(axis=1, initial=np.inf) < nearest):
+            other = int(other_frames[gaps[place].argmin()])
+            nearest[place], places[place] = gaps[place].min(), (success, other, float(of_success[other]))
+    matched = np.isfinite(nearest)
+    unequal = matched & (nearest > UNEQUAL_POINTS)
+    if matched.sum() < FEWEST_ALIKE or 2 * unequal.sum() <= matched.sum():
         return []
     worst = int(np.where(unequal, nearest, -1.0).argmax())
-    frame, other = int(frames[worst]), int(other_frames[gaps[worst].argmin()])
+    success, other, label = places[worst]
+    frame = int(frames[worst])
     message = (
         f"frame {frame} looks like frame {other} of {success.path}, but its label is {labels[frame]:.1f} % and not "
-        f"{of_success[other]:.1f} % ({unequal.sum()} of {len(frames)} compared frames are such). Correct the stages or "
-        "the end of one of them, unless the pictures differ in a detail that decides"
+        f"{label:.1f} % (of {matched.sum()} frames that look like one of a success, {unequal.sum()} have another "
+        "label). Correct the stages or the end of one of them, unless the pictures differ in a detail that decides"
     )
     return [Finding("warning", failure.path, message, field="stages")]
 

@@ -38,8 +38,9 @@ def stage_shares(steps: Sequence[Stage]) -> np.ndarray:
     """
     if all(step.weight is None for step in steps):
         return stage_weights([step.end - step.start for step in steps])
-    weights = np.array([1.0 if step.weight is None else step.weight for step in steps])
-    return weights / weights.sum()
+    weights: np.ndarray = np.array([1.0 if step.weight is None else step.weight for step in steps])
+    weights /= weights.sum()
+    return weights
 
 
 def label_curve(annotation: Annotation, labels: Labels = "linear", similarity: np.ndarray | None = None) -> np.ndarray:

@@ -37,7 +37,7 @@ def find_training_demonstrations(
                 f"{', '.join(source['video'] for source in sources)}; name the annotation of that recording"
             )
         return demonstrations, None
-    demonstrations: list[Demonstration] = []
+    demonstrations = []
     tried = _recorded_annotations(adapter)
     for path in tried:
         try:
