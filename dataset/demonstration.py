@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from dataset.annotation import MAIN_CAMERA, Annotation
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
 from dataset.image_folder import is_image_folder
 from dataset.video import VideoError, VideoReader, has_fingerprint
+from dataset.window import Timing
 
 VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
 
@@ -29,6 +32,7 @@ class Demonstration:
         video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
         moved: Whether a video was found by its content, at another path than the recorded one.
+        times: Time of every frame in seconds where the rate of the video varies; None where it is constant.
     """
 
     path: str
@@ -36,11 +40,17 @@ class Demonstration:
     video: str = ""
     cameras: tuple[str, ...] = ()
     moved: bool = False
+    times: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def episode(self) -> str:
         """Name of the demonstration: the file's name without its ending."""
         return Path(self.path).stem
+
+    @property
+    def timing(self) -> Timing:
+        """What windows go by: the times of the frames, or the annotation's rate where it is constant."""
+        return self.annotation.fps if self.times is None else self.times
 
     @property
     def views(self) -> dict[str, str]:
@@ -80,6 +90,7 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
+    timing = VideoReader(video, "pyav").timing
     moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
@@ -93,7 +104,8 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
             )
         moved = moved or view != recorded
         cameras.append(str(view))
-    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
+    times = timing if isinstance(timing, np.ndarray) else None
+    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, times)
 
 
 def update_video_paths(demonstration: Demonstration) -> Demonstration:

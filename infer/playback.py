@@ -52,9 +52,9 @@ def predict_video(
     last_frame = len(reader) - 1
     budget = model.pixel_budget_of(adapter)
     if reverse:
-        windows = [reversed_window_indices(window, t, reader.fps, last_frame) for t in order]
+        windows = [reversed_window_indices(window, t, reader.timing, last_frame) for t in order]
     else:
-        windows = [window_indices(window, t, reader.fps) for t in order]
+        windows = [window_indices(window, t, reader.timing) for t in order]
         video.prefetch((frame for indices in windows for frame in indices), budget)
     limit, memory = BatchLimit(decoding.batch_size, "windows"), AnswerMemory(model.recent_answers(task))
     prompt = build_prompt(task)

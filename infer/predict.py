@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from dataset.video import VideoError, VideoReader
-from dataset.window import WindowSpec, window_indices
+from dataset.window import WindowSpec, wide_windows, window_indices
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
@@ -84,6 +84,11 @@ def predict_recordings(
         tasks = '" and "'.join(trained.tasks)
         print(f'warning: the adapter was trained on "{tasks}", not on "{task}": do not trust its values')
     rule = choose_window(trained, window)
+    wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
+    if wide:
+        others = f" ({len(wide) - 1} more of the {len(readers)} recordings are too slow as well)" if len(wide) > 1 else ""
+        path, found = next(iter(wide.items()))
+        print(f"warning: {path} {found}{others}")
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
     with record_file or nullcontext():
@@ -133,7 +138,7 @@ def _earlier_rows(
     rows = [row for row in record_file.earlier if row.get("video_path") == path]
     for number, row in enumerate(rows):
         same = number < len(sampled) and row["frame_index"] == sampled[number] and row.get("task") == task
-        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.fps):
+        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.timing):
             raise ValueError(
                 f"{record_file.path}: row {number} of {path} is frame {row['frame_index']} of the task "
                 f'"{row.get("task")}", which is not what this run would write; resume with the same task, window and '

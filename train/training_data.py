@@ -75,7 +75,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     set_default_backend(recipe.data.video_backend)
     held_out = _held_out_episodes(recipe)
     demonstrations = read_demonstrations(recipe.data.annotations)
-    for finding in check_demonstrations(demonstrations):
+    for finding in check_demonstrations(demonstrations, window=recipe.data.window):
         print(f"{finding.level}: {finding.where}: {finding.message}")
     samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     if recipe.evaluation.held_out_share:
