@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dataset.checked_numbers import check_number, check_whole
+
 # When the frames come: their number per second where the rate is constant, else the time of every frame, in seconds.
 Timing = float | Sequence[float] | np.ndarray
 
@@ -42,7 +44,7 @@ class WindowSpec:
     padding: Literal["repeat_first", "short"] = "repeat_first"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
+        if check_whole("window size", self.size) < 1:
             raise ValueError(f"window size is {self.size}; it must be at least 1")
         if (self.stride is None) == (self.rate_hz is None):
             raise ValueError(
@@ -50,7 +52,7 @@ class WindowSpec:
                 "(for example stride: 4, or rate_hz: 5.0)"
             )
         for name, value in (("stride", self.stride), ("rate_hz", self.rate_hz)):
-            if value is not None and not (value > 0 and math.isfinite(value)):
+            if value is not None and check_number(f"window {name}", value) <= 0:
                 raise ValueError(f"window {name} is {value}; it must be a positive number")
         if self.padding not in ("repeat_first", "short"):
             raise ValueError(f'window padding is "{self.padding}"; use "repeat_first" or "short"')

@@ -41,14 +41,29 @@ def predict_video(
         window: Which frames accompany a sampled one.
         frame_indices: The sampled frames: source frames, rising.
         reverse: Play the recording backwards: windows are built for that direction, frames come in falling order.
-        adapter: Name of the adapter to answer with; None takes the active one, `infer.model.model.BASE` the base alone.
+        adapter: Name of the adapter to answer with; None takes the one that is active now, `infer.model.model.BASE` the
+            base alone.
         decoding: How answers are decoded, and how many at a time.
 
     Raises:
         VideoError: A frame does not decode; the predictions that do not need it come first.
     """
-    reader = video.reader
+    adapter = model.active_adapter if adapter is None else adapter
     order = list(frame_indices)[::-1] if reverse else list(frame_indices)
+    return _predict(model, video, task, window, order, reverse, adapter, decoding)
+
+
+def _predict(
+    model: ProgressModel,
+    video: EncodedVideo,
+    task: str,
+    window: WindowSpec,
+    order: Sequence[int],
+    reverse: bool,
+    adapter: str | None,
+    decoding: Decoding,
+) -> Iterator[Prediction]:
+    reader = video.reader
     last_frame = len(reader) - 1
     budget = model.pixel_budget_of(adapter)
     if reverse:
@@ -93,18 +108,20 @@ class TransformersEngine:
 
     Args:
         model: Base or adapted model.
+        adapter: Name of the adapter that answers, also if another one becomes active.
     """
 
     model: ProgressModel
+    adapter: str | None
 
     @property
     def progress_config(self) -> ProgressConfig | None:
-        """How the active adapter was trained; None without one."""
-        return self.model.progress_config
+        """How that adapter was trained; None without one."""
+        return self.model.config_of(self.adapter)
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
     ) -> Iterator[Prediction]:
         """Predict the sampled frames of a recording in order; see `predict_video`."""
         video = EncodedVideo(self.model, reader)
-        return predict_video(self.model, video, task, window, frame_indices, decoding=decoding)
+        return predict_video(self.model, video, task, window, frame_indices, adapter=self.adapter, decoding=decoding)

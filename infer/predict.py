@@ -22,7 +22,7 @@ from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
-from infer.request import FrameChoice, Output, WindowRequest, choose_window
+from infer.request import FrameChoice, Output, WindowRequest, check_task, choose_window, foreign_task
 from infer.video_paths import find_videos
 from infer.vllm.client import ServedModel, VllmEngine
 
@@ -75,14 +75,12 @@ def predict_recordings(
             raises after all others are done; its records up to there are kept.
     """
     readers = {str(path): VideoReader(path) for path in find_videos(video_path)}  # errors come before the model loads
-    if not task.strip():
-        raise ValueError("the task text is empty; name what the robot shall do (--task)")
+    check_task(task)
     record_file = RecordFile(output.output_path, output.resume) if output.output_path is not None else None
     engine = load_engine(source, decoding)
     trained = engine.progress_config
-    if trained and task not in trained.tasks:
-        tasks = '" and "'.join(trained.tasks)
-        print(f'warning: the adapter was trained on "{tasks}", not on "{task}": do not trust its values')
+    if foreign := foreign_task(trained, task):
+        print(f"warning: {foreign}")
     rule = choose_window(trained, window)
     wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
     if wide:
@@ -128,7 +126,8 @@ def load_engine(source: ModelSource | ServedModel | ProgressModel, decoding: Dec
     from infer.model.model import ProgressModel
     from infer.playback import TransformersEngine
 
-    return TransformersEngine(ProgressModel.load(source) if isinstance(source, ModelSource) else source)
+    model = ProgressModel.load(source) if isinstance(source, ModelSource) else source
+    return TransformersEngine(model, model.active_adapter)
 
 
 def _earlier_rows(
