@@ -37,8 +37,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 	$(PY) recipes/demo/run.py
 
-test: setup  ## run the tests: [PYTEST="--cov -k video"]
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest $(PYTEST)
+test: setup  ## run the tests, a process per core: [PYTEST="--cov -k video"] [PYTEST="-n 0"]
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST)
 
 VLLM := .venv-vllm
 vllm: $(VLLM)/.installed  ## create .venv-vllm with a vLLM for the CPU (3.5 GB), for `python -m infer.vllm`

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from dataset.labels import Labels
@@ -22,6 +22,7 @@ from dataset.window import WindowSpec
 
 Section = TypeVar("Section")
 DEFAULT_WINDOW = {"size": 8, "rate_hz": 6.25}  # of `python -m dataset` without a recipe
+CHECKOUT = Path(__file__).resolve().parents[1]  # where recipes/ is, unless the package was installed without it
 REMOVED = {  # keys of version 0.1
     "data.samples": "samples are made from data.annotations",
     "data.sampling.window_jitter": "no recipe used it",
@@ -65,31 +66,62 @@ def load_document(path: str | Path | None, overrides: Sequence[str] = ()) -> Dic
     Raises:
         ValueError: The file is missing or no YAML mapping, or an override is malformed.
     """
-    for override in overrides:
-        if "=" not in override:
-            raise ValueError(f'"{override}" is no override; write key=value, for example lora.r=32')
     try:
-        loaded = OmegaConf.load(path) if path is not None else OmegaConf.create()
-        return cast(DictConfig, OmegaConf.merge(loaded, OmegaConf.from_dotlist(list(overrides))))
+        document = OmegaConf.load(find_recipe(path)) if path is not None else OmegaConf.create()
+        if not isinstance(document, DictConfig):
+            raise ValueError("a list")
     except FileNotFoundError:
         raise ValueError(f"recipe {path}: no such file; recipes are in recipes/*.yaml") from None
     except yaml.YAMLError as error:
         raise ValueError(f"recipe {path}: no valid YAML ({error})") from None
     except (OmegaConfBaseException, OSError, TypeError, ValueError) as error:
         raise ValueError(f"recipe {path}: cannot be read ({error}); it must be a YAML file of keys") from None
+    for override in overrides:
+        document = _with_override(document, override)
+    return document
+
+
+def find_recipe(path: str | Path) -> Path:
+    """Return the path of a recipe: as it is named, else in the checkout, where `oneshot` is recipes/oneshot.yaml."""
+    given = Path(path)
+    candidates = [given, CHECKOUT / given, CHECKOUT / "recipes" / f"{given.name}.yaml"]
+    return next((candidate for candidate in candidates if candidate.is_file()), given)
+
+
+def _with_override(document: DictConfig, override: str) -> DictConfig:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f'"{override}" is no override; write key=value, for example lora.r=32')
+    try:
+        change = OmegaConf.from_dotlist([override])
+        items = OmegaConf.select(change, key)
+        if isinstance(items, ListConfig) and any(isinstance(item, DictConfig) for item in items):
+            raise ValueError("a text with a colon is read as a mapping")
+        return cast(DictConfig, OmegaConf.merge(document, change))
+    except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f'override "{override}": the value cannot be read ({reason}); put text with a colon or a bracket in '
+            f"quotes, for example '{key}=\"{value}\"'"
+        ) from None
 
 
 def build(section: type[Section], values: Any, prefix: str = "") -> Section:
     """Build a dataclass from YAML values; a wrong key or type is refused by its full name, with a suggestion."""
+    fields_of_section = OmegaConf.structured(section)
+    for key in values:
+        inner = key in fields_of_section and OmegaConf.get_type(fields_of_section, key)
+        if is_dataclass(inner) and not isinstance(values[key], DictConfig):
+            raise ValueError(f"recipe: `{prefix}{key}` cannot have this value: {values[key]!r} is no section with keys")
     try:
-        return cast(Section, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(section), values)))
+        return cast(Section, OmegaConf.to_object(OmegaConf.merge(fields_of_section, values)))
     except ConfigKeyError as error:
         raise ValueError(unknown_key(f"{prefix}{error.full_key}", error.key, _keys_beside(section, error))) from None
     except MissingMandatoryValue as error:
         raise ValueError(f"recipe: the key `{prefix}{error.full_key}` is missing; give it a value") from None
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"recipe: `{prefix}{error.full_key}` has the wrong type: {reason}") from None
+        raise ValueError(f"recipe: `{prefix}{error.full_key}` cannot have this value: {reason}") from None
 
 
 def unknown_key(full_key: str, key: Any, known: Iterable[str]) -> str:

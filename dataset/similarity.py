@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -75,7 +76,14 @@ def cached_hashes(reader: VideoReader) -> np.ndarray:
     hashes = frame_hashes(reader)
     buffer = io.BytesIO()
     np.save(buffer, hashes)
-    write_bytes_atomically(path, buffer.getvalue())
+    try:
+        write_bytes_atomically(path, buffer.getvalue())
+    except OSError as error:
+        warnings.warn(
+            f"{path.parent} cannot be written ({error.strerror}), so that videos are decoded again each time; set "
+            "ONETAKE_CACHE to a folder that can",
+            stacklevel=2,
+        )
     return hashes
 
 

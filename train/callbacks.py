@@ -104,6 +104,17 @@ def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
         )
 
 
+def refuse_untrained(model: torch.nn.Module, steps: int) -> None:
+    """Refuse an adapter that changes nothing: LoRA's second matrices are all zero, as before the first step."""
+    second = [weight for name, weight in model.named_parameters() if ".lora_B." in name or ".lora_embedding_B." in name]
+    if second and not any(bool(_whole(weight.detach()).any()) for weight in second):
+        raise TrainingError(
+            f"nothing was learned in {steps} steps: every lora_B is zero, so that the adapter would answer like the "
+            "base. Raise sft.learning_rate, sft.num_train_epochs or sft.max_steps (a warmup as long as the run keeps "
+            "the learning rate near 0)"
+        )
+
+
 def base_checksums(model: torch.nn.Module) -> dict[str, int]:
     """Return a checksum per frozen parameter: the sum of its bits as integers."""
     return {

@@ -25,7 +25,7 @@ from infer.model.adapter_folder import TRAINING_LOG
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
 from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
-from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained
+from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained, refuse_untrained
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import CurveFiles, report_adapter, write_log
@@ -91,6 +91,7 @@ def train_lora(
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if interruption.stopped and trainer.state.global_step < trainer.state.max_steps:
             raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step}; go on with --resume")
+        refuse_untrained(trainer.model, trainer.state.global_step)
 
         model.model.eval()
         figures = training_figures(trainer, model, result.training_loss, checkpoint)

@@ -143,8 +143,9 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     document = load_document(path, overrides)
     for section in ("data", "evaluation"):
-        if isinstance((document.get(section) or {}).get("annotations"), str):
-            document[section].annotations = [document[section].annotations]
+        annotations = OmegaConf.select(document, f"{section}.annotations", throw_on_missing=False)
+        if isinstance(annotations, str):
+            document[section].annotations = [annotations]
     return build(Recipe, document)
 
 

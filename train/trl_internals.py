@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from trl import SFTTrainer
+    from trl import SFTConfig, SFTTrainer
 
 
 def count_answer_tokens(trainer: SFTTrainer) -> None:
@@ -50,6 +50,20 @@ def report_metrics(trainer: SFTTrainer, metrics: dict[str, float]) -> None:
     transformers 5.23.0: `Trainer.callback_handler` and `Trainer.control`. tests/train/test_lora.py stops early.
     """
     trainer.control = trainer.callback_handler.on_evaluate(trainer.args, trainer.state, trainer.control, metrics)
+
+
+def use_one_gpu(config: SFTConfig) -> None:
+    """Train on one GPU where several are visible to a single process, and name the way to all of them.
+
+    transformers 5.23.0: `TrainingArguments._n_gpu`; above 1 the model is wrapped in `nn.DataParallel`, which trl 1.16.0
+    refuses. tests/train/test_configs.py sets it to 2.
+    """
+    if (count := config.n_gpu) > 1:
+        config._n_gpu = 1
+        print(
+            f"{count} GPUs are visible; training on {config.device} alone. For all of them start the same command by "
+            f"`torchrun --nproc_per_node {count} -m train`; for another one set CUDA_VISIBLE_DEVICES"
+        )
 
 
 def restore_forward(model: torch.nn.Module) -> None:

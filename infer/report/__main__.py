@@ -24,7 +24,7 @@ examples:
   python -m infer.report --model_path ce-amtic/ProcVLM-2B --annotations held_out/*.json --output runs/base
   python -m infer.report --compare runs/*/report.json --output runs/compare
 The verdict is "adopt", "need more demos" or "do not use". It needs at least three successes and one failure that were
-not trained on. The rules and their limits are the table at the top of infer/report/verdict.py.
+not trained on. docs/report_card.md has the rules and their limits.
 """
 
 

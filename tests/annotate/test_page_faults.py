@@ -172,7 +172,8 @@ def test_a_video_replaced_under_the_page_is_shown(server, open_editor, tmp_path)
     assert "demo.mp4 was replaced by another file" in editor.text("problem")
     assert marking_of(server)["task"] == TASK
     status = editor.page.evaluate(
-        "() => fetch(document.querySelector('#stage-timeline').editor.frameUrl(39)).then(r => r.status)"
+        "() => fetch(document.querySelector('#stage-timeline').editor.frameUrl(39), {cache: 'no-store'})"
+        ".then(r => r.status)"
     )
     assert status == 410  # no frame of the new video under a number of the old one
     other = open_editor_with_problem(editor)

@@ -319,6 +319,8 @@ def test_a_nan_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_reports_work_without_an_account(tmp_path, monkeypatch, capsys):
+    import wandb
+
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_MODE", "offline")
     output = train_lora(
@@ -327,6 +329,7 @@ def test_reports_work_without_an_account(tmp_path, monkeypatch, capsys):
             "evaluation.held_out_share=0.02", "evaluation.every_steps=1",
         )
     )  # fmt: skip
+    wandb.finish()  # writes what its own process still holds
     assert f"logging offline to {tmp_path / 'wandb'}" in capsys.readouterr().out
     (run_file,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     content, plot = run_file.read_bytes(), b"held_out/predicted_against_label"
