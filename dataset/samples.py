@@ -36,8 +36,8 @@ class SamplingSpec:
 
     A sampled frame gives one sample as recorded. Every `*_share` is the share of the sampled frames, 0 to 1, that give
     one more sample of another kind. Its label is exact without more annotation: progress depends on the last frame of
-    the window, not on what came before. A window of one frame has nothing before its last: only `single_frame_share` and
-    `wrong_task_share` have an effect there.
+    the window, not on what came before. A window of one frame has nothing before its last: there, only
+    `single_frame_share` and `wrong_task_share` have an effect.
 
     Args:
         every: Every n-th frame is sampled; >= 1.

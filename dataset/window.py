@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -114,8 +114,8 @@ def rewind_window_indices(
 ) -> tuple[int, ...]:
     """Return a window that plays forward and, for its last `turn` places (1 to `size - 1`), back to frame `t`.
 
-    The turning point is `turn` places later than `t`. Frames outside the segment [first, last] are its ends with padding
-    "repeat_first", and left out with "short".
+    The turning point is `turn` places later than `t`. Frames outside the segment [first, last] are its ends with
+    padding "repeat_first", and left out with "short".
     """
     places = [turn - abs(turn - back) for back in range(spec.size - 1, -1, -1)]  # how many places after t
     earlier = dict(zip(range(0, -spec.size, -1), _places(spec, t, timing, range(0, -spec.size, -1)), strict=True))
@@ -146,7 +146,7 @@ def wide_windows(spec: WindowSpec, timing: Timing) -> str | None:
     if spec.rate_hz is None or spec.size == 1:
         return None
     spacing = 1.0 / spec.rate_hz
-    gaps = np.array([1.0 / float(timing)]) if _is_rate(timing) else np.diff(np.asarray(timing, dtype=np.float64))
+    gaps = np.array([1.0 / timing]) if _is_rate(timing) else np.diff(np.asarray(timing, dtype=np.float64))
     wide = gaps > WIDE_GAP * spacing
     if not gaps.size or gaps[wide].sum() <= WIDE_SHARE * gaps.sum():
         return None
@@ -155,8 +155,8 @@ def wide_windows(spec: WindowSpec, timing: Timing) -> str | None:
     else:
         share = 100.0 * gaps[wide].sum() / gaps.sum()
         found = (
-            f"has gaps of up to {gaps.max():.2g} s between its frames in {share:.0f} % of its time, and the window rule "
-            f"asks for {spec.rate_hz:g} frames per second"
+            f"has gaps of up to {gaps.max():.2g} s between its frames in {share:.0f} % of its time, and the window "
+            f"rule asks for {spec.rate_hz:g} frames per second"
         )
     return f"{found}, so windows there are wider than {(spec.size - 1) * spacing:.3g} s; record more frames per second"
 
@@ -164,12 +164,13 @@ def wide_windows(spec: WindowSpec, timing: Timing) -> str | None:
 def _places(spec: WindowSpec, t: int, timing: Timing, places: range, stretch: float = 1.0) -> list[int]:
     """Return the frames that many places after `t`, from place 0 on in one direction; outside the recording as well."""
     if spec.rate_hz is None or _is_rate(timing):
-        step = max(1.0, spec.step(float(timing) if _is_rate(timing) else 1.0) * stretch)
+        step = max(1.0, spec.step(timing if _is_rate(timing) else 1.0) * stretch)
         return [math.floor(t + place * step + 0.5) for place in places]
+    times: Any = timing
     spacing = stretch / spec.rate_hz
     indices = [t]
     for place in places[1:]:
-        nearest = _nearest(timing, timing[t] + place * spacing)
+        nearest = _nearest(times, times[t] + place * spacing)
         indices.append(max(nearest, indices[-1] + 1) if places.step > 0 else min(nearest, indices[-1] - 1))
     return indices
 
@@ -186,7 +187,7 @@ def _nearest(times: Any, time: float) -> int:
     return later if after - time <= time - before + TIE_SEC else later - 1
 
 
-def _is_rate(timing: Any) -> bool:
+def _is_rate(timing: Any) -> TypeGuard[float]:
     return isinstance(timing, Real)
 
 

@@ -84,7 +84,9 @@ def predict_recordings(
     rule = choose_window(trained, window)
     wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
     if wide:
-        others = f" ({len(wide) - 1} more of the {len(readers)} recordings are too slow as well)" if len(wide) > 1 else ""
+        others = (
+            f" ({len(wide) - 1} more of the {len(readers)} recordings are too slow as well)" if len(wide) > 1 else ""
+        )
         path, found = next(iter(wide.items()))
         print(f"warning: {path} {found}{others}")
     records: list[dict[str, Any]] = []

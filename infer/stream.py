@@ -4,7 +4,7 @@
     prediction = stream.push(frame, timestamp_sec)
 
 A stream keeps the features of the frames that later windows may contain, and its last answers as answer drafts, so that
-a frame costs one encoding, one prefill and a few steps. One model serves any number of streams, in any number of threads.
+a frame costs one encoding, one prefill and a few steps. One model serves any number of streams and threads.
 Knows frames in order of arrival; does not know video files.
 """
 
@@ -167,10 +167,11 @@ class ProgressStream:
 
     def _forget(self, window: Sequence[int]) -> None:
         """Drop what no later window needs: frames before the oldest one of this window, and times before one more."""
+        oldest = window[0] if len(window) == self.window.size else 0  # "short": the next one may reach the first frame
         for frames in (self._pixels, self._features):
-            for index in [index for index in frames if index < window[0]]:
+            for index in [index for index in frames if index < oldest]:
                 del frames[index]
-        passed = max(0, window[0] - 1) - self._first
+        passed = max(0, oldest - 1) - self._first
         if passed > 0:
             del self._times[:passed]
             self._first += passed
@@ -201,7 +202,7 @@ def _checked_frame(frame: Any) -> np.ndarray:
 def push_all(
     streams: Sequence[ProgressStream],
     frames: Sequence[np.ndarray],
-    timestamp_sec: float | Sequence[float | None] | None = None,
+    timestamp_sec: float | Sequence[float | None] | np.ndarray | None = None,
 ) -> list[Prediction]:
     """Push one frame to each of several streams and answer them together, as for a vector of environments.
 
@@ -215,7 +216,9 @@ def push_all(
     streams, frames = list(streams), list(frames)
     if not streams:
         raise ValueError("push_all got no streams; give at least one, and one frame for each")
-    times = [timestamp_sec] * len(streams) if timestamp_sec is None or np.ndim(timestamp_sec) == 0 else timestamp_sec
+    one_for_all = isinstance(timestamp_sec, str) or not hasattr(timestamp_sec, "__len__")
+    times: Any = [timestamp_sec] * len(streams) if one_for_all else timestamp_sec
+    values: Sequence[Any]
     for name, values in (("frames", frames), ("times", times)):
         if len(values) != len(streams):
             raise ValueError(f"push_all got {len(streams)} streams and {len(values)} {name}; give one for each stream")

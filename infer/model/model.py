@@ -138,7 +138,7 @@ class ProgressModel:
             return self._active or (None if self.has_adapter else BASE)
 
     def config_of(self, name: str | None) -> ProgressConfig | None:
-        """Return how adapter `name` was trained; None and `BASE` take the active one's, so that both are asked alike."""
+        """Return how adapter `name` was trained; None and `BASE` take the active one's, to be asked alike."""
         return self.progress_config if name in (None, BASE) else self._adapter(name)
 
     def load_adapter(self, folder: str, name: str | None = None, base_model: str | None = None) -> str:

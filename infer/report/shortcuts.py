@@ -166,9 +166,7 @@ def count_shortcut_windows(frames: int, per_episode: int) -> int:
     return (len(SCENE_TESTS) + 1) * min(frames, per_episode) + (len(SHADES) if per_episode else 0)
 
 
-def changed_windows(
-    window: WindowSpec, t: int, timing: Timing, rng: np.random.Generator
-) -> dict[str, tuple[int, ...]]:
+def changed_windows(window: WindowSpec, t: int, timing: Timing, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
     """Return the window of frame `t` as each of `SCENE_TESTS` changes it, as source frames; all end at `t`."""
     plain = window_indices(window, t, timing)
     return {

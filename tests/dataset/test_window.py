@@ -222,11 +222,13 @@ def test_the_spacing_in_seconds_holds_where_the_rate_varies(rate_hz, seed):
 def test_a_recording_slower_than_the_rule_is_named():
     spec = WindowSpec(size=8, rate_hz=6.25)
     assert wide_windows(spec, 5.0) == (
-        "has 5 frames per second, and the window rule asks for 6.25, so windows there are wider than 1.12 s; record more "
-        "frames per second"
+        "has 5 frames per second, and the window rule asks for 6.25, so windows there are wider than 1.12 s; record "
+        "more frames per second"
     )
     slow_half = np.cumsum([0.0, *[0.3] * 20, *[0.04] * 150])
     assert "has gaps of up to 0.3 s between its frames in 50 % of its time" in wide_windows(spec, slow_half)
     assert wide_windows(spec, 25.0) is None and wide_windows(spec, 6.2) is None
-    assert wide_windows(WindowSpec(size=8, stride=4), 5.0) is None and wide_windows(WindowSpec(1, rate_hz=9), 5.0) is None
+    assert (
+        wide_windows(WindowSpec(size=8, stride=4), 5.0) is None and wide_windows(WindowSpec(1, rate_hz=9), 5.0) is None
+    )
     assert wide_windows(spec, np.cumsum([0.0, *[0.04] * 500, 0.5, *[0.04] * 500])) is None  # one gap is no slow video
