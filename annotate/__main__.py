@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m annotate", description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--video", required=True, nargs="+", help="video files, or folders of videos")
+    parser.add_argument("--video", required=True, nargs="+", help="videos: files, folders, quoted globs")
     parser.add_argument(
         "--task", default="", help="the instruction that the robot follows; can be edited on the page, per episode"
     )

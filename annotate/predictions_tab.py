@@ -10,6 +10,8 @@ import math
 from pathlib import PurePath
 from typing import Any
 
+from dataset.files import numbered_lines
+
 REMEDY = "choose a JSONL file that `python -m infer` wrote"
 
 
@@ -30,9 +32,7 @@ def read_prediction_file(text: str, name: str, num_frames: int, video: str) -> d
         ValueError: A line is no prediction or its frame is not in the video; the message names the line.
     """
     rows, videos = [], set()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(text):
         try:
             record = json.loads(line)
             rows.append(_row(record, num_frames))

@@ -16,6 +16,7 @@ import time
 import torch
 
 from benchmarks.naive import naive_answers
+from dataset.inputs import find_videos
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
@@ -28,7 +29,6 @@ from infer.model.window_inputs import FrameFeatures
 from infer.playback import predict_video
 from infer.request import choose_window
 from infer.stream import ProgressStream
-from infer.video_paths import find_videos
 
 TASK = "Pick up the red puck and bring it to the blue goal marker"
 

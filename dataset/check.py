@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from dataset.annotation import AnnotationError, Stage
+from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
 from dataset.demonstration import Demonstration, read_demonstration
+from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
@@ -57,7 +58,7 @@ class Finding:
 
 
 def check_files(
-    paths: Iterable[str | Path],
+    paths: Paths,
     search: Sequence[str | Path] = (),
     labels: Labels = "linear",
     window: WindowSpec | None = None,
@@ -66,7 +67,7 @@ def check_files(
     """Read annotation files and check them, pixels included; files that cannot be read become errors.
 
     Args:
-        paths: Annotation files.
+        paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for videos that have moved.
         labels: How the recipe interpolates progress.
         window: The recipe's window rule: the rate of the videos is compared with it, and with `budget` the tokens of a
@@ -78,7 +79,7 @@ def check_files(
     """
     demonstrations: list[Demonstration] = []
     findings: list[Finding] = []
-    for path in paths:
+    for path in find_annotations(paths):
         try:
             demonstrations.append(read_demonstration(path, search))
         except AnnotationError as error:
@@ -114,7 +115,7 @@ def check_demonstrations(
         curve = demonstration_curve(demonstration, labels) if pixels else label_curve(demonstration.annotation)
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
-            findings += _check_still_stretches(demonstration, curve, labels)
+            findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
         if window is not None:
             findings += _check_rate(demonstration, window)
         if window is not None and budget is not None:
@@ -212,6 +213,15 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
     if annotation.success and len(annotation.kept_stages) == 1:
         warn("there is only one stage; with two or more stages the labels follow the task more closely", 1)
     return findings
+
+
+def _check_videos(demonstration: Demonstration) -> list[Finding]:
+    """Say where a player may show other pictures than are read."""
+    return [
+        Finding("warning", demonstration.path, f"{video} {notice}", field="video" if name == MAIN_CAMERA else "cameras")
+        for name, video in demonstration.views.items()
+        for notice in VideoReader(video, "pyav").notices
+    ]
 
 
 def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labels: Labels) -> list[Finding]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.command_line import run_command
-from dataset.files import write_text_atomically
+from dataset.files import refuse_overwriting, write_text_atomically
 from dataset.formats.label_studio import from_label_studio, to_label_studio
 from dataset.formats.outline import Outline, annotation_from_outline, frame_edges, outline_of
 from dataset.formats.stage_table import from_table, to_table
@@ -88,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Convert one file."""
+    refuse_overwriting(arguments.output, [arguments.file, arguments.video])
     if arguments.target:
         write_text_atomically(arguments.output, export_annotation(arguments.file, arguments.target))
         annotation = read_annotation(arguments.file)

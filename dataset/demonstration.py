@@ -6,20 +6,19 @@ Knows annotation files, folders and fingerprints. Does not know labels or sample
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from dataset.annotation import MAIN_CAMERA, Annotation
+from dataset.annotation import MAIN_CAMERA, Annotation, AnnotationError, Problem
 from dataset.annotation_file import read_annotation, resolve_video, write_annotation
 from dataset.fingerprint import size_of
-from dataset.image_folder import is_image_folder
+from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
+from dataset.inputs import Paths, find_annotations
 from dataset.video import VideoError, VideoReader, has_fingerprint
 from dataset.window import Timing
 
-VIDEO_SUFFIXES = frozenset([".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"])
+RATE_TOLERANCE = 1e-3  # relative: a rate that was rounded by hand is no other rate
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Demonstration:
         video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
         moved: Whether a video was found by its content, at another path than the recorded one.
-        times: Time of every frame in seconds where the rate of the video varies; None where it is constant.
+        video_timing: When the frames of its video come; None where the video was not opened.
     """
 
     path: str
@@ -40,7 +39,7 @@ class Demonstration:
     video: str = ""
     cameras: tuple[str, ...] = ()
     moved: bool = False
-    times: np.ndarray | None = field(default=None, compare=False)
+    video_timing: Timing | None = field(default=None, compare=False)
 
     @property
     def episode(self) -> str:
@@ -49,8 +48,8 @@ class Demonstration:
 
     @property
     def timing(self) -> Timing:
-        """What windows go by: the times of the frames, or the annotation's rate where it is constant."""
-        return self.annotation.fps if self.times is None else self.times
+        """What windows go by: the timing of the video, or the annotation's rate where it was not opened."""
+        return self.annotation.fps if self.video_timing is None else self.video_timing
 
     @property
     def views(self) -> dict[str, str]:
@@ -59,18 +58,18 @@ class Demonstration:
         return {MAIN_CAMERA: self.video, **dict(zip(names, self.cameras, strict=True))}
 
 
-def read_demonstrations(paths: Iterable[str | Path], search: Sequence[str | Path] = ()) -> list[Demonstration]:
+def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list[Demonstration]:
     """Read annotation files and check that their videos exist and are the annotated ones.
 
     Args:
-        paths: Annotation files.
+        paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for a video that has moved; the annotation's own folder is always searched.
 
     Raises:
         ValueError: A file is missing or invalid, or a video is not the annotated one; the message names every reason.
     """
     demonstrations, errors = [], []
-    for path in paths:
+    for path in find_annotations(paths):
         try:
             demonstrations.append(read_demonstration(path, search))
         except ValueError as error:
@@ -90,7 +89,10 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
-    timing = VideoReader(video, "pyav").timing
+    reader = VideoReader(video, "pyav")
+    problems = recording_problems(annotation, reader)
+    if problems:
+        raise AnnotationError(problems, source=f"annotation {path}: ")
     moved, cameras = video != recorded, []
     for camera in annotation.cameras:
         recorded = Path(path).parent / camera.video
@@ -104,8 +106,21 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
             )
         moved = moved or view != recorded
         cameras.append(str(view))
-    times = timing if isinstance(timing, np.ndarray) else None
-    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, times)
+    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, reader.timing)
+
+
+def recording_problems(annotation: Annotation, reader: VideoReader) -> list[Problem]:
+    """Return where an annotation contradicts its recording: in the number of frames or in their rate."""
+    problems = []
+    if annotation.num_frames != len(reader):
+        message = (
+            f"num_frames is {annotation.num_frames}, but {reader.path} has {len(reader)} frames; write {len(reader)}"
+        )
+        problems.append(Problem("num_frames", message))
+    if abs(annotation.fps - reader.fps) > RATE_TOLERANCE * reader.fps:
+        message = f"fps is {annotation.fps}, but {reader.path} has {reader.fps} frames per second; write {reader.fps}"
+        problems.append(Problem("fps", message))
+    return problems
 
 
 def update_video_paths(demonstration: Demonstration) -> Demonstration:

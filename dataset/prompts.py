@@ -17,6 +17,7 @@ IMAGE_MARK = "<image>"  # stands for one picture in the text of a conversation; 
 _ACTIONS_INTRO = "The following actions are required: "  # with the trailing space of the format
 _DONE_INTRO = "Image shows the final result."
 _ABSENT_INTRO = "Nothing of this task is visible."
+_MOST_UNFINISHED = 99.99  # percent: two decimals must not round an unfinished task to a finished one
 _PROGRESS_INTRO = "Therefore, the estimated progress is "
 PROGRESS_OPENING = f"{_PROGRESS_INTRO}<progress>"  # the text before the number
 _PROGRESS_TAG = re.compile(r"<progress>\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*</progress>", re.IGNORECASE)
@@ -54,13 +55,14 @@ def build_completion(progress: float, remaining: tuple[str, ...], reason: str | 
     """Return the correct answer.
 
     Args:
-        progress: Percent, 0 to 100; rendered with two decimals, 100 as "100".
+        progress: Percent, 0 to 100; rendered with two decimals, 100 as "100". While actions remain, at most 99.99.
         remaining: Texts of the remaining stages, the current one first. Empty: the task is done.
         reason: Why the task counts as done; only in the answer of a finished frame.
     """
     if not 0.0 <= progress <= 100.0:
         raise ValueError(f"progress is {progress}; it is a percentage, 0 to 100")
     if remaining:
+        progress = min(progress, _MOST_UNFINISHED)
         steps = "".join(f"{number}. {' '.join(text.split())}\n" for number, text in enumerate(remaining, start=1))
         reasoning = f"{_ACTIONS_INTRO}\n{steps}"
     elif reason and reason.strip():

@@ -6,6 +6,7 @@ Knows OmegaConf and the types of this package; does not know models or training.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from dataset.inputs import find_annotations
 from dataset.labels import Labels
 from dataset.samples import SamplingSpec
 from dataset.video import Backend
@@ -36,7 +38,7 @@ class DataSection:
     """Where samples come from.
 
     Args:
-        annotations: Annotation files.
+        annotations: Annotation files, folders and globs; a recipe that was read holds the files they stand for.
         window: Which frames accompany the current one; every recipe sets it.
         sampling: Which samples a demonstration gives.
         labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).
@@ -54,6 +56,7 @@ class DataSection:
 def read_data_section(path: str | Path | None, overrides: Sequence[str] = ()) -> DataSection:
     """Read the `data` section of a recipe with `data.key=value` overrides; defaults where there is no recipe."""
     document = load_document(path, overrides)
+    name_annotations(document, "data")
     values = document.get("data") or OmegaConf.create()
     if path is None:
         values = OmegaConf.merge({"window": DEFAULT_WINDOW}, values)
@@ -101,9 +104,32 @@ def _with_override(document: DictConfig, override: str) -> DictConfig:
     except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f'override "{override}": the value cannot be read ({reason}); put text with a colon or a bracket in '
-            f"quotes, for example '{key}=\"{value}\"'"
+            f'override "{override}": the value cannot be read ({reason}); put text with a colon or a bracket, '
+            f"or with a * at its start, in quotes, for example '{key}=\"{value}\"'"
         ) from None
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the words of a command line into what is named and `key=value` overrides; an existing file is no override.
+
+    Returns:
+        The names (files, folders, globs), and the overrides.
+    """
+    overrides = [word for word in words if re.match(r"[A-Za-z_][\w.]*=", word) and not Path(word).exists()]
+    names = [word for word in words if word not in overrides]
+    return names, overrides
+
+
+def name_annotations(document: DictConfig, *sections: str) -> None:
+    """Replace the `annotations` of sections by the files that they stand for: folders and globs by what is in them.
+
+    Raises:
+        ValueError: A folder holds no annotation, or a glob matches nothing.
+    """
+    for name in sections:
+        named = OmegaConf.select(document, f"{name}.annotations", throw_on_missing=False)
+        if isinstance(named, str) or (isinstance(named, ListConfig) and all(isinstance(item, str) for item in named)):
+            document[name].annotations = [str(path) for path in find_annotations(named)]
 
 
 def build(section: type[Section], values: Any, prefix: str = "") -> Section:

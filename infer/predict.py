@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
+from dataset.files import refuse_overwriting
+from dataset.inputs import find_videos
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec, wide_windows, window_indices
 from infer.decoding.settings import Decoding
@@ -23,7 +25,6 @@ from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
 from infer.request import FrameChoice, Output, WindowRequest, check_task, choose_window, foreign_task
-from infer.video_paths import find_videos
 from infer.vllm.client import ServedModel, VllmEngine
 
 if TYPE_CHECKING:
@@ -74,7 +75,14 @@ def predict_recordings(
         ValueError: A recording, the task, the model or the window cannot be used. A recording that breaks in the middle
             raises after all others are done; its records up to there are kept.
     """
-    readers = {str(path): VideoReader(path) for path in find_videos(video_path)}  # errors come before the model loads
+    paths = find_videos(video_path)
+    if not paths:
+        raise VideoError("no video was named; give a file, a folder or a glob (--video_path)")
+    refuse_overwriting(output.output_path, paths)
+    readers = {str(path): VideoReader(path) for path in paths}  # errors come before the model loads
+    for path, reader in readers.items():
+        for notice in reader.notices:
+            print(f"warning: {path} {notice}")
     check_task(task)
     record_file = RecordFile(output.output_path, output.resume) if output.output_path is not None else None
     engine = load_engine(source, decoding)

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from dataset.files import write_text_atomically
+from dataset.files import json_lines, numbered_lines, write_text_atomically
 from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
 FLUSH_SEC = 1.0
+REQUIRED = ("video_path", "frame_index", "progress")  # fields that every row has; samples have no video_path
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def make_records(video_path: str, task: str, predictions: Iterable[Prediction]) 
 
 def write_records(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     """Write records as JSONL, one per line; an earlier file is replaced in one step."""
-    write_text_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    write_text_atomically(path, json_lines(records))
 
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
@@ -108,13 +109,17 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
 
 def _parse(path: str | Path, text: str) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+    for number, line in numbered_lines(text):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number}: no valid JSON ({error}); restore the file") from None
-        if not isinstance(record, dict) or "frame_index" not in record:
-            raise ValueError(f"{path}, line {number}: no prediction (it has no frame_index); name a file of records")
+        missing = [key for key in REQUIRED if not isinstance(record, dict) or key not in record]
+        if missing:
+            raise ValueError(
+                f"{path}, line {number}: no prediction (it has no {', '.join(missing)}); name a file that "
+                "`python -m infer` wrote"
+            )
         records.append(record)
     return records
 
@@ -148,7 +153,7 @@ class RecordFile:
             self._file = self.path.open("r+b" if self._keep else "wb")
             self._file.truncate(self._keep)
             self._file.seek(self._keep)
-        self._file.write("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
+        self._file.write(json_lines(records).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
 

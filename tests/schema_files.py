@@ -47,7 +47,7 @@ class DemonstrationRow(TypedDict):
 
 @with_config(CLOSED)
 class SamplesMeta(TypedDict):
-    """`NAME.meta.json` beside a file of samples: what training must know about them."""
+    """`NAME.jsonl.meta.json` beside a file of samples: what training must know about them."""
 
     prompt_version: int
     window: WindowSpec

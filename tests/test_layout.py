@@ -20,7 +20,7 @@ ALLOWED = {
 }
 ONLY_THERE = {  # libraries that one file owns
     "av": {"dataset/ffmpeg.py", "infer/overlay/render.py"},
-    "decord": {"dataset/video.py"},
+    "decord": {"dataset/decord_frames.py"},
     "gradio": {"annotate/app.py"},
     "peft": {"infer/model/model.py", "train/configs.py"},
     "trl": {"train/configs.py", "train/trainer.py", "train/trl_internals.py"},

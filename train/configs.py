@@ -82,6 +82,11 @@ def _check_ranges(sections: dict[str, dict[str, Any]]) -> None:
             value = sections[section].get(key)
             if value is not None and value <= 0:
                 raise ValueError(f"recipe: `{section}.{key}` is {value}; it must be above 0")
+    if "lm_head" in (sections["lora"]["target_modules"] or ()):
+        raise ValueError(
+            "recipe: lora.target_modules names lm_head, which cannot learn here: the loss uses its weights directly "
+            "and never runs an adapter on it; take it out"
+        )
     if sections["sft"].get("max_steps") == 0:
         raise ValueError(
             "recipe: `sft.max_steps` is 0; use 1 or more, or leave it out to train by sft.num_train_epochs"

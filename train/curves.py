@@ -5,7 +5,6 @@ Knows the trainer's log and the evaluations of held-out episodes; does not know 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from dataset.files import write_text_atomically
+from dataset.files import json_lines, write_text_atomically
 from dataset.video import VideoReader
 from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG
 from infer.records import make_records, write_records
@@ -58,7 +57,7 @@ class CurveFiles(TrainerCallback):
 def write_log(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the trainer's log as JSONL; an undefined number is null."""
     cleaned = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
-    write_text_atomically(path, "".join(json.dumps(row) + "\n" for row in cleaned))
+    write_text_atomically(path, json_lines(cleaned))
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -22,6 +22,8 @@ from tqdm import tqdm
 from dataset.annotation import Annotation
 from dataset.annotation_file import read_annotation
 from dataset.command_line import add_video_backend
+from dataset.demonstration import recording_problems
+from dataset.files import refuse_overwriting
 from dataset.labels import label_curve
 from dataset.video import VideoReader
 from infer.overlay.panel import Curve, Panel, value_text
@@ -61,11 +63,13 @@ def render_overlay(
     writers = {".mp4": _write_mp4, ".gif": _write_gif, ".png": _write_strip}
     if output.suffix.lower() not in writers:
         raise ValueError(f"overlay {output}: its name must end in {', '.join(writers)}")
+    refuse_overwriting(output, [video_path])
     reader = VideoReader(video_path)
-    if annotation is not None and annotation.num_frames != len(reader):
+    problems = recording_problems(annotation, reader) if annotation is not None else []
+    if problems:
         raise ValueError(
-            f"{video_path} has {len(reader)} frames, but the annotation belongs to a video with "
-            f"{annotation.num_frames}; give the annotation of this video"
+            f"the annotation belongs to another video ({'; '.join(problem.message for problem in problems)}); give the "
+            "annotation of this one"
         )
     curves = [Curve(name, rows) for name, rows in zip(names, (records, compare), strict=False) if rows]
     if not curves:
@@ -167,6 +171,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Render one overlay."""
+    inputs = [*(arguments.predictions or []), arguments.video_path, arguments.annotation]
+    refuse_overwriting(arguments.output, inputs)
     annotation = read_annotation(arguments.annotation) if arguments.annotation else None
     if arguments.predictions:
         if len(arguments.predictions) > 2:

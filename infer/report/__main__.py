@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--compare", nargs="+", metavar="REPORT", help="compare these report.json files instead of making a report"
     )
     parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
-    parser.add_argument("--annotations", nargs="+", help="the held-out set: annotated episodes (JSON)")
+    parser.add_argument("--annotations", nargs="+", help="the held-out set: annotations (files, folders, quoted globs)")
     parser.add_argument(
         "--output", required=True, help="folder for report.html, .md, .json and predictions/, or compare.*"
     )

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from material import DEMO, ROOT, TASK, make_annotation, numbered_frame
 
 from dataset.__main__ import findings_table
@@ -161,6 +163,19 @@ def test_the_longest_still_run():
     assert longest_still_run(hashes) == (3, 4)
     drifting = np.tril(np.ones((30, 64), dtype=bool))  # one bit more in each frame: slow, but not still
     assert longest_still_run(drifting)[1] == 2
+    turned = np.zeros((6, 8), dtype=bool)
+    turned[1:, 0] = turned[2:, 1] = True  # the run of frame 0 ends at frame 1, that of frame 1 at the last one
+    assert longest_still_run(turned) == (1, 5)
+
+
+@given(bits=st.lists(st.integers(0, 15), min_size=1, max_size=30))
+def test_no_still_run_is_longer(bits):
+    hashes = np.array([[bit >> place & 1 for place in range(4)] for bit in bits], dtype=bool)
+    runs = []
+    for first in range(len(hashes)):
+        alike = [np.count_nonzero(later != hashes[first]) <= 1 for later in hashes[first:]]
+        runs.append(alike.index(False) if False in alike else len(alike))
+    assert longest_still_run(hashes) == (runs.index(max(runs)), max(runs))
 
 
 def test_image_tokens_are_counted_as_the_image_processor_does():

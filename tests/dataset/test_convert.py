@@ -128,6 +128,8 @@ def test_the_command(video, tmp_path):
     assert result.returncode == 0, result.stderr
     assert read_annotation(back).task == TASK
     assert "2 stages of 40 frames" in result.stdout
+    for output in (table, video):
+        assert "is also read" in run(table, "--from", "csv", "--video", video, "--output", output).stderr
     table.write_text("subtask,last_frame\nopen,9\n")
     result = run(table, "--from", "csv", "--video", video, "--output", back)
     assert result.returncode == 2 and "--task --outcome" in result.stderr

@@ -16,7 +16,7 @@ from dataset.annotation_file import write_annotation
 from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
 from dataset.labels import label_curve
 from dataset.prompts import build_prompt, parse_answer
-from dataset.sample_file import VqaSample, from_dataset, read_samples, to_dataset, write_samples
+from dataset.sample_file import VqaSample, from_dataset, meta_path, read_samples, to_dataset, write_samples
 from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
@@ -131,11 +131,28 @@ def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path, name
     for _ in range(2):  # a second time replaces, it does not append
         write_samples(path, to_dataset(samples), WINDOW, [demonstration])
     assert from_dataset(read_samples(path)) == samples
-    description = json.loads((tmp_path / "samples.meta.json").read_text())
+    description = json.loads(meta_path(path).read_text())
     assert WindowSpec(**description["window"]) == WINDOW and description["num_samples"] == len(samples)
     assert description["demonstrations"][0]["fingerprint"] == VideoReader(demonstration.video).fingerprint
     assert description["demonstrations"][0]["task"] == TASK
-    assert {file.name for file in tmp_path.iterdir()} == {name, "samples.meta.json"}
+    assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.meta.json"}
+
+
+def test_line_separators_in_a_task_end_no_line(demonstration, tmp_path):
+    task = "put\u2028the\u2029red\u0085block"
+    named = replace(demonstration, annotation=replace(demonstration.annotation, task=task))
+    samples = build_samples(named, WINDOW, SamplingSpec())
+    write_samples(tmp_path / "s.jsonl", to_dataset(samples), WINDOW, [named])
+    assert from_dataset(read_samples(tmp_path / "s.jsonl")) == samples
+    lines = (tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()  # as other programs read it
+    assert [json.loads(line)["prompt"] for line in lines] == [build_prompt(task)] * len(samples)
+
+
+def test_other_endings_are_refused_and_no_two_files_share_what_stands_beside_them(demonstration, tmp_path):
+    rows = to_dataset(build_samples(demonstration, WINDOW, SamplingSpec()))
+    with pytest.raises(ValueError, match=r"s\.csv: the name must end in \.jsonl or \.parquet"):
+        write_samples(tmp_path / "s.csv", rows, WINDOW, [demonstration])
+    assert meta_path("a/s.jsonl") != meta_path("a/s.parquet")
 
 
 def test_lines_of_the_file_are_the_samples_to_the_last_digit(demonstration, tmp_path):

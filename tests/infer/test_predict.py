@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from material import DEMO, NANO, write_video
+from PIL import Image
 
 import infer.decoding.answer_order
 from dataset.annotation_file import read_annotation
@@ -242,6 +243,28 @@ def test_a_run_that_cannot_start_leaves_an_earlier_file_alone(nano, tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         run(nano, tmp_path / "missing.mp4", output)
     assert output.read_text() == '{"frame_index": 0}\n'
+
+
+def test_predictions_do_not_replace_the_video(nano, video, tmp_path):
+    copy = tmp_path / "v.mp4"
+    copy.write_bytes(video.read_bytes())
+    for output, message in ((copy, "is also read by this command"), (tmp_path, "is a folder; name a file in it")):
+        with pytest.raises(ValueError, match=message):
+            run(nano, copy, output)
+    assert copy.read_bytes() == video.read_bytes()
+
+
+def test_a_folder_of_pictures_is_predicted(nano, video, tmp_path):
+    pictures = tmp_path / "all" / "take"
+    pictures.mkdir(parents=True)
+    (pictures / "fps.txt").write_text("25")
+    for index, frame in VideoReader(video).iter_frames(range(6)):
+        Image.fromarray(frame).save(pictures / f"{index}.png")
+    records = run(nano, tmp_path / "all", tmp_path / "p.jsonl", max_sampled_frames=2, max_new_tokens=4)
+    assert [(record["video_path"], record["frame_index"]) for record in records] == [
+        (str(pictures), 0),
+        (str(pictures), 5),
+    ]
 
 
 def test_drafting_changes_no_record(nano):

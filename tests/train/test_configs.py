@@ -33,6 +33,7 @@ def configs(tmp_path, *overrides):
         ("sft.num_train_epochs=0", "`sft.num_train_epochs` is 0.0; it must be above 0"),
         ("sft.learning_rate=0", "`sft.learning_rate` is 0.0; it must be above 0"),
         ("sft.per_device_train_batch_size=0", "`sft.per_device_train_batch_size` is 0; it must be above 0"),
+        ("lora.target_modules=[q_proj,lm_head]", "lora.target_modules names lm_head, which cannot learn here"),
         ("sft.max_steps=0", "`sft.max_steps` is 0; use 1 or more"),
     ],
 )
