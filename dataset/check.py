@@ -17,7 +17,7 @@ import numpy as np
 
 from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
-from dataset.demonstration import Demonstration, read_demonstration
+from dataset.demonstration import Demonstration, read_demonstration, with_unique_names
 from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
@@ -88,6 +88,7 @@ def check_files(
             field = "video" if isinstance(error, VideoError) else None
             message = str(error).removeprefix(f"annotation {path}: ")
             findings.append(Finding("error", str(path), message, field=field))
+    demonstrations = with_unique_names(demonstrations)
     return demonstrations, findings + check_demonstrations(
         demonstrations, labels=labels, window=window, budget=budget, pixels=True
     )

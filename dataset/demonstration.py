@@ -15,6 +15,7 @@ from dataset.annotation_file import read_annotation, resolve_video, write_annota
 from dataset.fingerprint import size_of
 from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
 from dataset.inputs import Paths, find_annotations
+from dataset.unique_names import unique_names
 from dataset.video import VideoError, VideoReader, has_fingerprint
 from dataset.window import Timing
 
@@ -31,7 +32,12 @@ class Demonstration:
         video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
         moved: Whether a video was found by its content, at another path than the recorded one.
+<<<<<<< HEAD
         video_timing: When the frames of its video come; None where the video was not opened.
+=======
+        name: Its name among the demonstrations that it was read with (`dataset.unique_names`); by default the name of
+            the file without its ending.
+>>>>>>> truth
     """
 
     path: str
@@ -39,12 +45,15 @@ class Demonstration:
     video: str = ""
     cameras: tuple[str, ...] = ()
     moved: bool = False
+<<<<<<< HEAD
     video_timing: Timing | None = field(default=None, compare=False)
+=======
+    name: str = ""
+>>>>>>> truth
 
-    @property
-    def episode(self) -> str:
-        """Name of the demonstration: the file's name without its ending."""
-        return Path(self.path).stem
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path).stem)
 
     @property
     def timing(self) -> Timing:
@@ -59,7 +68,7 @@ class Demonstration:
 
 
 def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list[Demonstration]:
-    """Read annotation files and check that their videos exist and are the annotated ones.
+    """Read annotation files, name them, and check that their videos exist and are the annotated ones.
 
     Args:
         paths: Annotation files, folders and globs; see `dataset.inputs`.
@@ -80,7 +89,13 @@ def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list
         raise ValueError("; ".join(map(str, errors)))
     if not demonstrations:
         raise ValueError("no annotations were given; name at least one annotation file")
-    return demonstrations
+    return with_unique_names(demonstrations)
+
+
+def with_unique_names(demonstrations: Sequence[Demonstration]) -> list[Demonstration]:
+    """Return the demonstrations with names that tell them apart; ValueError if a file is among them twice."""
+    names = unique_names([demonstration.path for demonstration in demonstrations])
+    return [replace(demonstration, name=name) for demonstration, name in zip(demonstrations, names, strict=True)]
 
 
 def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> Demonstration:

@@ -92,7 +92,7 @@ def show_evaluation(folder: Path, step: int, evaluations: Sequence[EpisodeEvalua
     for evaluation in evaluations:
         demonstration = evaluation.demonstration
         records = make_records(demonstration.video, demonstration.annotation.task, evaluation.predictions)
-        write_records(target / f"{demonstration.episode}.jsonl", records)
+        write_records(target / f"{demonstration.name}.jsonl", records)
     draw_evaluations(target / HELD_OUT, step, evaluations)
     (folder / HELD_OUT).write_bytes((target / HELD_OUT).read_bytes())
 
@@ -107,7 +107,7 @@ def draw_evaluations(path: Path, step: int, evaluations: Sequence[EpisodeEvaluat
         curve.plot(seconds, evaluation.values, color=_ADAPTER, linewidth=1.6, marker=".", label=f"step {step}")
         voc, cycle, mae = (_number(evaluation.metrics[name]) for name in ("voc", "cycle_voc", "mae"))
         curve.set_title(
-            f"{evaluation.demonstration.episode}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
+            f"{evaluation.demonstration.name}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
         )
         curve.set(ylim=(-4, 104), ylabel="progress (%)", xlabel="seconds")
         scatter.plot([0, 100], [0, 100], color=_LABEL, linewidth=1)
@@ -169,7 +169,7 @@ def _table(wandb: Any, evaluations: Sequence[EpisodeEvaluation], rows_per_episod
             prediction = evaluation.predictions[number]
             image = wandb.Image(reader.frame(prediction.frame_index))
             rows.append(
-                [evaluation.demonstration.episode, prediction.frame_index, image, float(evaluation.labels[number]),
+                [evaluation.demonstration.name, prediction.frame_index, image, float(evaluation.labels[number]),
                  prediction.parsed_progress, prediction.model_output]
             )  # fmt: skip
     return rows

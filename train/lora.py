@@ -130,9 +130,7 @@ def make_trainer(
 ) -> ProgressTrainer:
     """Put a new adapter on the base and build the trainer; `model` is the adapted model afterwards."""
     held_out = [
-        {"episode": episode.demonstration.episode, "frame_index": t}
-        for episode in data.held_out
-        for t in episode.frames
+        {"episode": episode.demonstration.name, "frame_index": t} for episode in data.held_out for t in episode.frames
     ]
     patience = recipe.evaluation.patience
     try:

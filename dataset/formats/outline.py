@@ -120,7 +120,17 @@ def frame_edges(reader: VideoReader) -> np.ndarray:
 
 
 def nearest_edge(edges: np.ndarray, time_sec: float) -> int:
-    """Return the number of the frame that begins nearest to a time; `num_frames` for the end of the video."""
+    """Return the number of the frame that begins nearest to a time; `num_frames` for the end of the video.
+
+    Raises:
+        ValueError: The time is outside the video by more than a frame.
+    """
+    frame = (edges[-1] - edges[0]) / (len(edges) - 1)
+    if not edges[0] - frame <= time_sec <= edges[-1] + frame:
+        raise ValueError(
+            f"a segment begins or ends at {time_sec:g} s, and the video lasts from 0 to {edges[-1]:.2f} s; name the "
+            "video that was marked, or move the segment in the other tool"
+        )
     return int(np.argmin(np.abs(edges - time_sec)))
 
 

@@ -25,6 +25,7 @@ from dataset.command_line import add_video_backend
 from dataset.demonstration import recording_problems
 from dataset.files import refuse_overwriting
 from dataset.labels import label_curve
+from dataset.unique_names import unique_names
 from dataset.video import VideoReader
 from infer.overlay.panel import Curve, Panel, value_text
 from infer.records import read_records
@@ -186,7 +187,7 @@ def main(arguments: argparse.Namespace) -> None:
 
         video = arguments.video_path
         tables = [infer_progress_from_video(arguments.model_path, video, task, use_lora=arguments.use_lora)]
-    names = arguments.names or ([Path(path).stem for path in arguments.predictions or []] if len(tables) > 1 else [""])
+    names = arguments.names or (unique_names(arguments.predictions or []) if len(tables) > 1 else [""])
     if len(names) != len(tables):
         raise ValueError(f"--names gives {len(names)} names for {len(tables)} models; give one each")
     render_overlay(tables[0], video, arguments.output, tables[1] if len(tables) > 1 else None, names, annotation)

@@ -88,7 +88,7 @@ def write_report(report: Report, output: str | Path) -> None:
         task = result.demonstration.annotation.task
         for name, predictions in result.predictions.items():
             records = make_records(result.demonstration.video, task, predictions)
-            write_records(output / "predictions" / f"{result.demonstration.episode}.{name}.jsonl", records)
+            write_records(output / "predictions" / f"{result.demonstration.name}.{name}.jsonl", records)
     text = json.dumps(report.document, indent=2, ensure_ascii=False) + "\n"
     write_text_atomically(output / "report.json", text)
     write_text_atomically(output / "report.md", render_markdown(report))

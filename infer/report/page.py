@@ -123,7 +123,7 @@ def _worst(window: WorstWindow) -> dict[str, Any]:
     reader = VideoReader(window.result.demonstration.video)
     by_number = dict(zip(sorted(set(indices)), reader.frames(sorted(set(indices))), strict=True))
     return {
-        "episode": window.result.demonstration.episode,
+        "episode": window.result.demonstration.name,
         "seconds": window.prediction.timestamp_sec,
         "frame": window.prediction.frame_index,
         "label": window.label,

@@ -65,7 +65,7 @@ def collect_provenance(
         "shortcut_windows": spec.shortcut_windows,
         "episodes": [
             {
-                "episode": result.demonstration.episode,
+                "episode": result.demonstration.name,
                 "fingerprint": result.demonstration.annotation.fingerprint,
                 "held_out": result.held_out,
             }

@@ -122,7 +122,7 @@ def summarise(
         "provenance": provenance,
         "episodes": [
             {
-                "episode": result.demonstration.episode,
+                "episode": result.demonstration.name,
                 "video": Path(result.demonstration.video).name,
                 "success": result.demonstration.annotation.success,
                 "held_out": result.held_out,

@@ -131,17 +131,17 @@ def gather_evidence(results: Sequence[EpisodeResult], shortcuts: Sequence[Shortc
     return Evidence(
         model=model,
         parse_rate=mean(model, "parse_rate", held_out),
-        order={result.demonstration.episode: result.metrics[model]["cycle_voc"] for result in successes},
+        order={result.demonstration.name: result.metrics[model]["cycle_voc"] for result in successes},
         base_order=mean("base", "cycle_voc", successes) if model != "base" else None,
         error=mean(model, "mae", successes),
         constant_error=mean("constant", "mae", successes),
         failure_error=mean(model, "mae", failures),
         ends={
-            success: {r.demonstration.episode: r.metrics[model]["final"] for r in episodes}
+            success: {r.demonstration.name: r.metrics[model]["final"] for r in episodes}
             for success, episodes in by_outcome.items()
         },
         shortcuts=shortcuts,
-        trained_on=tuple(result.demonstration.episode for result in results if not result.held_out),
+        trained_on=tuple(result.demonstration.name for result in results if not result.held_out),
     )
 
 

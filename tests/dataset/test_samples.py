@@ -232,7 +232,10 @@ def test_wrong_tasks_come_from_the_other_demonstrations(demonstration):
     ):
         build_sample_set([demonstration], WINDOW, sampling)
     other = replace(
-        demonstration, path="other.json", annotation=replace(demonstration.annotation, task="Close the lid")
+        demonstration,
+        path="other.json",
+        name="other",
+        annotation=replace(demonstration.annotation, task="Close the lid"),
     )
     samples = build_sample_set([demonstration, other], WINDOW, sampling)
     asked = {(s.episode, s.prompt) for s in samples if s.direction == "wrong_task"}

@@ -48,7 +48,7 @@ def summarise_rehearsal(
     bad = [disagreement for disagreement in disagreements if disagreement.is_bad]
     return {
         "format": 1,
-        "episode": demonstration.episode,
+        "episode": demonstration.name,
         "video": Path(demonstration.video).name,
         "task": demonstration.annotation.task,
         "enough": not reasons,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset.unique_names import shortest_ends
 from infer.metrics.block import COLUMNS
 from infer.metrics.progress import mean_of_defined
 
@@ -141,11 +142,9 @@ class Comparison:
 def run_names(paths: Sequence[str | Path]) -> list[str]:
     """Return the shortest ends of the folders' paths that tell the reports apart."""
     folders = [Path(path).resolve().parent.parts for path in paths]
-    for length in range(1, max(map(len, folders), default=1) + 1):
-        names = ["/".join(parts[-length:]) for parts in folders]
-        if len(set(names)) == len(names):
-            return names
-    raise ValueError("a report is given twice, or two reports are in one folder; give each once")
+    if len(set(folders)) < len(folders):
+        raise ValueError("a report is given twice, or two reports are in one folder; give each once")
+    return shortest_ends(folders)
 
 
 def read_run(path: str | Path, name: str) -> Run:
