@@ -64,7 +64,7 @@ def random_weights(arguments: argparse.Namespace) -> None:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = random_2b(read_recipe("recipes/nano.yaml", ["data.annotations=[x]"]), device, arguments.pixels)
-    model.end_token_id = -1  # fixed-length answers
+    model.end_token_ids = frozenset()  # fixed-length answers
     window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
     indices = range(30, 30 + arguments.live)

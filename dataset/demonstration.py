@@ -32,12 +32,9 @@ class Demonstration:
         video: Path of the video, relative to the working directory.
         cameras: Paths of the videos of `annotation.cameras`, in that order.
         moved: Whether a video was found by its content, at another path than the recorded one.
-<<<<<<< HEAD
-        video_timing: When the frames of its video come; None where the video was not opened.
-=======
         name: Its name among the demonstrations that it was read with (`dataset.unique_names`); by default the name of
             the file without its ending.
->>>>>>> truth
+        video_timing: When the frames of its video come; None where the video was not opened.
     """
 
     path: str
@@ -45,11 +42,8 @@ class Demonstration:
     video: str = ""
     cameras: tuple[str, ...] = ()
     moved: bool = False
-<<<<<<< HEAD
-    video_timing: Timing | None = field(default=None, compare=False)
-=======
     name: str = ""
->>>>>>> truth
+    video_timing: Timing | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -121,7 +115,16 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
             )
         moved = moved or view != recorded
         cameras.append(str(view))
-    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, reader.timing)
+    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, video_timing=reader.timing)
+
+
+def video_notices(demonstration: Demonstration) -> list[tuple[str, str]]:
+    """Return by camera where a player may show other pictures than are read, in sentences."""
+    return [
+        (name, f"{video} {notice}")
+        for name, video in demonstration.views.items()
+        for notice in VideoReader(video, "pyav").notices
+    ]
 
 
 def recording_problems(annotation: Annotation, reader: VideoReader) -> list[Problem]:

@@ -138,12 +138,8 @@ def build_samples(
     extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
     sampled = _sampled_frames(annotation, sampling)
     answers = {t: _answer(annotation, float(curve[t]), t) for t in set(sampled)}
-<<<<<<< HEAD
-    episode, prompt = demonstration.episode, build_prompt(annotation.task)
-    impossible = CHANGE_EARLIER_FRAMES if window.size == 1 else ()
-=======
     episode, prompt = demonstration.name, build_prompt(annotation.task)
->>>>>>> truth
+    impossible = CHANGE_EARLIER_FRAMES if window.size == 1 else ()
 
     def sample(t: int, direction: str) -> VqaSample:
         window_frames = _window(demonstration, t, direction, window, extra_rng)

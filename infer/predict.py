@@ -22,6 +22,7 @@ from dataset.window import WindowSpec, wide_windows, window_indices
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
+from infer.model.identity import Identity
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
 from infer.request import FrameChoice, Output, WindowRequest, check_task, choose_window, foreign_task
@@ -38,10 +39,13 @@ OPTIONS = {item.name for settings in SETTINGS for item in fields(settings)} | {
 
 
 class Engine(Protocol):
-    """What answers windows, and how its model was trained (None for a base)."""
+    """What answers windows, how its model was trained (None for a base), and which model it is."""
 
     @property
     def progress_config(self) -> ProgressConfig | None: ...
+
+    @property
+    def identity(self) -> Identity: ...
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
@@ -90,6 +94,11 @@ def predict_recordings(
     if foreign := foreign_task(trained, task):
         print(f"warning: {foreign}")
     rule = choose_window(trained, window)
+    if record_file:
+        record_file.made_by(
+            {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
+            | {"on_unparsed": output.on_unparsed, **decoding.of_answers()}
+        )
     wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
     if wide:
         others = (

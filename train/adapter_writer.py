@@ -21,9 +21,10 @@ from dataset.prompts import PROMPT_VERSION
 from dataset.sample_file import VqaSample, write_samples
 from infer.decoding.answers import answer_windows
 from infer.model.adapter_folder import RELOAD_PARITY, SAMPLES, TRAIN_SUMMARY, ProgressConfig
+from infer.model.base_files import split_revision
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
-from infer.model.source import ModelSource, split_revision
+from infer.model.source import ModelSource
 from train.callbacks import base_checksums
 from train.collate import WindowCollator
 from train.model_card import write_card
@@ -77,7 +78,9 @@ def save_adapter(
     model.model.save_pretrained(folder, state_dict=weights)
     model.tokenizer.save_pretrained(folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
-    ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
+    ProgressConfig(
+        recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION, base_digest=model.base_digest
+    ).save(folder)
     write_samples(folder / SAMPLES, data.dataset, recipe.data.window, data.demonstrations)
 
 

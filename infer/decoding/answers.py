@@ -109,7 +109,7 @@ def _opening(model: ProgressModel, tokens: Sequence[int]) -> list[int]:
                 low = middle + 1
         if len(_text(model, tokens[:low])) == place + len(_TAG):
             return list(tokens[:low])
-    kept = [token for token in tokens if token != model.end_token_id]
+    kept = [token for token in tokens if token not in model.end_token_ids]
     return kept + model.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
 
 
@@ -127,7 +127,7 @@ def _sample(
             **inputs,
             generation_config=GenerationConfig(
                 max_new_tokens=decoding.max_new_tokens,
-                eos_token_id=model.end_token_id,
+                eos_token_id=sorted(model.end_token_ids) or None,
                 pad_token_id=model.tokenizer.pad_token_id,
                 **sampling,
             ),

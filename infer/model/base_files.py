@@ -15,12 +15,27 @@ from typing import Any
 import numpy as np
 
 from infer.model.errors import ModelError
-from infer.model.source import resolve_model_name, split_revision
 
 FAMILY = "qwen3_vl"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 SAMPLED_BLOCKS, BLOCK_LENGTH = 8, 512  # of each tensor that the digest reads
 DIGEST_KIND = "sampled-1"  # in front of a digest: digests of two kinds cannot be compared
+
+
+def resolve_model_name(name: str) -> str:
+    """Return a loadable path or hub id: a relative folder is looked up here, then in this checkout."""
+    in_checkout = Path(__file__).parents[2] / name
+    if not Path(name).exists() and in_checkout.is_dir():
+        return str(in_checkout)
+    return name
+
+
+def split_revision(name: str) -> tuple[str, str | None]:
+    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
+    if "@" not in name or Path(name).exists():
+        return name, None
+    model_id, _, revision = name.rpartition("@")
+    return model_id, revision
 
 
 def base_folder(base_name: str) -> Path | None:
@@ -66,6 +81,24 @@ def refuse_other_family(base_name: str) -> None:
         raise ModelError(
             f'base model "{base_name}" is of the family {family or "(config.json names none)"}; only {FAMILY} can be '
             "used, for example Qwen/Qwen3-VL-2B-Instruct or ce-amtic/ProcVLM-2B"
+        )
+
+
+def refuse_other_weights(adapter: str | Path, trained_on: str | None, base_name: str) -> None:
+    """Refuse a base whose weights are not those that an adapter was trained on; one that is not here yet passes.
+
+    Args:
+        adapter: The adapter folder.
+        trained_on: Digest of the base's weights at training time; None where the adapter has none (version 0.1).
+        base_name: The base that is to be used.
+    """
+    if trained_on is None or base_folder(base_name) is None:
+        return
+    here = base_digest(base_name)
+    if here != trained_on:
+        raise ModelError(
+            f'adapter {adapter} was trained on other weights than those of "{base_name}" (digest {trained_on}, here '
+            f"{here}); give the base that it was trained on with --base_model, or train it again on this one"
         )
 
 

@@ -12,10 +12,10 @@ import torch
 from infer.model.errors import ModelError
 
 
-def move(model: Any, device: str) -> None:
-    """Move a model to a device; ModelError where there is no such device."""
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have, before weights are read."""
     try:
-        model.to(device)
+        torch.empty(1, device=device)
     except (AssertionError, RuntimeError) as error:  # torch raises either, by device
         raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
 

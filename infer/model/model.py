@@ -1,6 +1,6 @@
 """The model: base, adapter, tokenizer and image processor, from folder or hub; frames to features.
 
-Knows transformers and PEFT; this is the only file that calls `from_pretrained`. Does not know videos, label curves or
+Files are loaded by `infer.model.loaded_base` and `infer.model.adapter_weights`. Does not know videos, label curves or
 what an answer says. Nothing here depends on the size of the model.
 
 Every frame is encoded once: the vision tower treats each image alone, so its output per frame is computed here and
@@ -10,21 +10,24 @@ windows are put together from it (`infer.model.window_inputs`).
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
+from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 
 from infer.model.adapter_folder import ProgressConfig, base_of_adapter, refuse_vision_adapter
+from infer.model.adapter_weights import put_adapter
+from infer.model.base_files import base_digest, refuse_other_weights, resolve_model_name, split_revision
 from infer.model.batch_limit import BatchLimit
-from infer.model.devices import best_attention, best_device, four_bits, move, resolve_dtype
+from infer.model.devices import best_attention, best_device, check_device, four_bits, resolve_dtype
 from infer.model.errors import ModelError
-from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.loaded_base import load_base, load_image_processor
+from infer.model.source import ModelSource
 from infer.model.transformers_internals import hub_commit
 from infer.model.window_inputs import FrameFeatures, WindowInputs
 
@@ -46,6 +49,8 @@ class ProgressModel:
         image_processor: Its image processor, set to the pixel budget of the active adapter.
         base_name: Hub id (with its `@revision` where one was named) or path of the base model.
         adapters: How each adapter was trained, by name.
+        end_token_id: The token that ends the answers which training teaches.
+        end_token_ids: All tokens that end an answer: this one, and those of the base's generation settings.
         lock: Held while adapters are loaded or switched, and while one of them answers.
     """
 
@@ -67,6 +72,7 @@ class ProgressModel:
         self._active = DEFAULT_ADAPTER if progress_config else None
         self.inputs = WindowInputs(self.base, tokenizer, base_name)
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self.end_token_ids = frozenset([self.end_token_id, *_list(self.base.generation_config.eos_token_id)])
         self._base_pixels = dict(image_processor.size)
         self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
@@ -79,14 +85,15 @@ class ProgressModel:
         """
         base_name, config = source.check_folder()
         device = source.device or best_device()
+        check_device(device)
         dtype = resolve_dtype(source.torch_dtype, device)
         options = {"dtype": dtype, "attn_implementation": source.attn_implementation or best_attention(device, dtype)}
         if source.load_in_4bit:
             options |= four_bits(device, dtype)
-        model, tokenizer = _load_base(base_name, options)
+        model, tokenizer = load_base(base_name, options)
         image_processor = load_image_processor(base_name, source.min_pixels, source.max_pixels)
         if not source.load_in_4bit:  # bitsandbytes has put it on the GPU already
-            move(model, device)
+            model.to(device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if source.use_lora:
             loaded.load_adapter(source.model_path, DEFAULT_ADAPTER, source.base_model)
@@ -97,18 +104,26 @@ class ProgressModel:
     def with_adapter(self, folder: str | Path) -> ProgressModel:
         """Return this base with the adapter of a folder on it, for training and merging; the pixel budget stays.
 
-        Adapters of the vision tower are allowed here. PEFT puts its layers into the base's own modules;
-        `model.unload()` takes them out.
+        Adapters of the vision tower are allowed here, and the weights keep the number type of the file. PEFT puts its
+        layers into the base's own modules; `model.unload()` takes them out.
         """
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(self.model, str(folder)).to(self.device).eval()
-        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, ProgressConfig.read(folder))
+        config = ProgressConfig.read(folder)
+        refuse_other_weights(folder, config.base_digest, self.base_name)
+        model = put_adapter(self.model, folder, DEFAULT_ADAPTER, as_saved=True).eval()
+        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, config)
 
     @property
     def revision(self) -> str | None:
         """Commit of the hub that the base was loaded from; None for a folder."""
         return hub_commit(self.base) or split_revision(self.base_name)[1]
+
+    @cached_property
+    def base_digest(self) -> str | None:
+        """Digest of the base's weights, of its files; None where it has no files on this machine."""
+        try:
+            return base_digest(self.base_name)
+        except ModelError:
+            return None
 
     @property
     def device(self) -> torch.device:
@@ -152,7 +167,7 @@ class ProgressModel:
             base_model: Set it to load an adapter that names another base, as `load` does.
 
         Raises:
-            ModelError: The name is in use, or the adapter was trained on another base.
+            ModelError: The name is in use, the adapter was trained on another base, or its weights do not fit.
         """
         name = name or Path(folder).resolve().name.replace(".", "_")
         trained_on, config = base_of_adapter(folder), ProgressConfig.read(folder)
@@ -166,15 +181,14 @@ class ProgressModel:
                 "pass base_model if it is the same model under another name"
             )
         refuse_vision_adapter(folder)
-        with self.lock, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT uses its old name
-            if self.has_adapter:
-                self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
-            else:
-                from peft import PeftModel
-
-                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
-            self.model.eval()
+        refuse_other_weights(folder, config.base_digest, self.base_name)
+        if config.base_digest is None:
+            print(
+                f"warning: adapter {folder} names no digest of its base's weights (version 0.1 wrote none), so "
+                f"{self.base_name} is not compared with the base that it was trained on"
+            )
+        with self.lock:
+            self.model = put_adapter(self.model, folder, name).eval()
             self.adapters[name] = config
             self.set_adapter(name)
         return name
@@ -267,38 +281,5 @@ class ProgressModel:
         ]
 
 
-def _load_base(base_name: str, options: dict[str, Any]) -> tuple[Qwen3VLForConditionalGeneration, Any]:
-    name, revision = split_revision(base_name)
-    where = {"pretrained_model_name_or_path": resolve_model_name(name), "revision": revision or "main"}
-    try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(**where, **options)
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(base_name, error) from error
-    tokenizer.padding_side = "left"
-    return model, tokenizer
-
-
-def load_image_processor(
-    base_name: str, min_pixels: int | None = None, max_pixels: int | None = None
-) -> Qwen2VLImageProcessorPil:
-    """Return the image processor of a base model, set to a pixel budget; None leaves the base's own."""
-    name, revision = split_revision(base_name)
-    try:
-        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(name), revision=revision or "main")
-    except (OSError, ValueError) as error:
-        raise _cannot_load(base_name, error) from error
-    size = dict(processor.size)
-    processor.size = {
-        "shortest_edge": min_pixels or size["shortest_edge"],
-        "longest_edge": max_pixels or size["longest_edge"],
-    }
-    return processor
-
-
-def _cannot_load(base_name: str, error: Exception) -> ModelError:
-    detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(
-        f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
-        "while the network is up (adapters: --base_model overrides the base they name)"
-    )
+def _list(tokens: int | list[int] | None) -> list[int]:
+    return [] if tokens is None else [tokens] if isinstance(tokens, int) else tokens

@@ -16,6 +16,7 @@ from infer.model.adapter_folder import (
     is_adapter,
     refuse_vision_adapter,
 )
+from infer.model.base_files import refuse_other_family, refuse_other_weights
 from infer.model.errors import ModelError
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -63,16 +64,20 @@ class ModelSource:
 
         Raises:
             ModelError: The folder is of the other kind, is damaged, changes the vision tower, or was trained with other
-                pixels than are set here.
+                pixels than are set here; or the base is of another family, or has other weights than the adapter was
+                trained on.
         """
         if self.use_lora:
             base_name = self.base_model or base_of_adapter(self.model_path)
             config = ProgressConfig.read(self.model_path)
             self._refuse_other_pixels(config)
             refuse_vision_adapter(self.model_path)
+            refuse_other_family(base_name)
+            refuse_other_weights(self.model_path, config.base_digest, base_name)
             return base_name, config
         if is_adapter(self.model_path):
             raise ModelError(f"{self.model_path} is a LoRA adapter, not a base model; add --use_lora")
+        refuse_other_family(self.model_path)
         merged = (Path(self.model_path) / PROGRESS_CONFIG).exists()  # written by `python -m train.merge`
         return self.model_path, ProgressConfig.read(self.model_path) if merged else None
 
@@ -83,19 +88,3 @@ class ModelSource:
                 raise ModelError(
                     f"adapter {self.model_path} was trained with {name} {trained}, not {requested}; leave {name} out"
                 )
-
-
-def resolve_model_name(name: str) -> str:
-    """Return a loadable path or hub id: a relative folder is looked up here, then in this checkout."""
-    in_checkout = Path(__file__).parents[2] / name
-    if not Path(name).exists() and in_checkout.is_dir():
-        return str(in_checkout)
-    return name
-
-
-def split_revision(name: str) -> tuple[str, str | None]:
-    """Split `hub/id@revision` into id and revision; a folder, or an id without one, has none."""
-    if "@" not in name or Path(name).exists():
-        return name, None
-    model_id, _, revision = name.rpartition("@")
-    return model_id, revision

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infer.model.adapter_folder import rank_of_adapter
+from infer.model.base_files import resolve_model_name, split_revision
 from infer.model.errors import ModelError
-from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.source import ModelSource
 
 DEFAULT_PYTHON = ".venv-vllm/bin/python"
 HOST, PORT = "127.0.0.1", 8000

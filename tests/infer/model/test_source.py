@@ -5,8 +5,9 @@ from material import NANO, ROOT
 
 from dataset.window import WindowSpec
 from infer.model.adapter_folder import ProgressConfig
+from infer.model.base_files import resolve_model_name, split_revision
 from infer.model.errors import ModelError
-from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.source import ModelSource
 
 
 def test_an_unknown_number_type_is_refused_at_once():
