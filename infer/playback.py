@@ -123,7 +123,8 @@ class TransformersEngine:
     @property
     def identity(self) -> Identity:
         """Which model it is."""
-        return identity_in_memory(self.model)
+        with self.model.adapter_switch(self.adapter):
+            return identity_in_memory(self.model)
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
