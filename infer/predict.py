@@ -100,6 +100,7 @@ def predict_recordings(
         record_file.made_by(
             {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
             | {"on_unparsed": output.on_unparsed, **decoding.of_answers()}
+            | {"videos": {path: reader.fingerprint for path, reader in readers.items()}}
         )
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []

@@ -35,7 +35,7 @@ from train.callbacks import (
 )
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import CurveFiles, one_wandb_run, report_adapter, write_log
+from train.curves import CurveFiles, WandbCatchUp, one_wandb_run, report_adapter, write_log
 from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
@@ -94,7 +94,7 @@ def _train_lora(
         complete = run.already_complete()
         run.check(overwrite, resume)
     data = data or read_training_data(recipe)
-    inputs = describe_inputs(recipe.model, data)
+    inputs = describe_inputs(recipe.model, data, sft_config.world_size)
     if resume:
         run.refuse_changes(recipe, inputs)
     if resume and complete:
@@ -112,6 +112,7 @@ def _train_lora(
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
         if checkpoint:
             continue_tensorboard(trainer, step_of(checkpoint))
+            trainer.add_callback(WandbCatchUp())
         trainer.add_callback(CheckWeights(run))
         trainer.add_callback(SaveOnSignal(run, interruption, started - seconds_of(checkpoint)))
         trainer.add_callback(CurveFiles(run.partial))
