@@ -106,6 +106,7 @@ def _train_lora(
 
     with sft_config.main_process_first(desc="run folder"):
         checkpoint = run.open(recipe, inputs, resume)
+        started -= seconds_of(checkpoint)  # now: it may be removed for a later one
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
     with run.filled(), one_wandb_run(sft_config.report_to, run.partial), shortages_explained(recipe, run):
@@ -114,7 +115,7 @@ def _train_lora(
             continue_tensorboard(trainer, step_of(checkpoint))
             trainer.add_callback(WandbCatchUp())
         trainer.add_callback(CheckWeights(run))
-        trainer.add_callback(SaveOnSignal(run, interruption, started - seconds_of(checkpoint)))
+        trainer.add_callback(SaveOnSignal(run, interruption, started))
         trainer.add_callback(CurveFiles(run.partial))
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
@@ -135,8 +136,7 @@ def _train_lora(
             else:
                 probes = take_probes(model, collator, data.samples)
                 difference = check_reload(model, base_before, probes, collator, run.partial)
-            seconds = time.monotonic() - started + seconds_of(checkpoint)
-            figures |= {"reload_logit_difference": difference, "seconds": round(seconds, 1)}
+            figures |= {"reload_logit_difference": difference, "seconds": round(time.monotonic() - started, 1)}
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)
