@@ -76,7 +76,8 @@ class BackgroundScanner:
             scan.asked = time.monotonic()
             if not scan.running and scan.problem is None and (scan.proposals is None or self._latest is scan):
                 scan.running = True
-                threading.Thread(target=self._work, args=(key, reader, scan), daemon=True).start()
+                name = f"scan {reader.path}"
+                threading.Thread(target=self._work, args=(key, reader, scan), name=name, daemon=True).start()
         return scan
 
     def strip_jpeg(self, key: str) -> bytes:

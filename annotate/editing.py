@@ -124,6 +124,8 @@ def stage_at(stages: Stages, frame: int) -> int:
 
 
 def _at(stages: Stages, number: int) -> Stage:
+    if not stages:
+        raise ValueError("no stage is marked yet; mark one first")
     if not 0 <= number < len(stages):
         raise ValueError(f"there is no stage {number + 1}; {len(stages)} are marked, mark one first")
     return stages[number]

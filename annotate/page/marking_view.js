@@ -45,10 +45,18 @@ function put(input, value) {
 export function highlightCurrent() {
   const current = currentStage();
   [...$("stages").children].forEach((row, k) => {
-    if (k === current && !row.classList.contains("current")) row.scrollIntoView({ block: "nearest" });
+    if (k === current && !row.classList.contains("current")) scrollListTo(row);
     row.classList.toggle("current", k === current);
     row.setAttribute("aria-current", k === current);
   });
+}
+
+/** Scroll the list of stages, never the whole page: the picture stays where it is. */
+function scrollListTo(row) {
+  const list = $("stages");
+  const [top, bottom] = [row.offsetTop - list.offsetTop, row.offsetTop - list.offsetTop + row.offsetHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
 }
 
 function makeRow(k) {

@@ -27,7 +27,8 @@ export function cancelDrag() {
 
 function position(event) {
   const box = $("track").getBoundingClientRect();
-  return [event.clientX - box.left, event.clientY - box.top];
+  const { scale } = state.track;
+  return [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
 }
 
 function onDown(event) {

@@ -53,7 +53,7 @@ def test_a_killed_server_loses_nothing_and_needs_no_reload(server, open_editor):
     assert [stage["subtask"] for stage in marking["stages"]] == ["reach", "lift"]
     editor.go(30)
     assert editor.number() == 30
-    editor.press("d", "Enter")
+    editor.press("d")
     editor.wait("finished", "true")
 
 
@@ -198,7 +198,7 @@ def test_a_login_protects_the_page_in_the_browser(video, tmp_path, open_editor):
     with serving("--video", tmp_path / "demo.mp4", "--task", TASK, "--auth", "anna:se:cret") as server:
         editor = open_editor(server, http_credentials={"username": "anna", "password": "se:cret"})
         editor.mark(29, "lift")
-        editor.press("d", "Enter")
+        editor.press("d")
         editor.wait("finished", "true")
         assert editor.number() == 29
         assert read_annotation(tmp_path / "demo.json").stages[0].end == 30

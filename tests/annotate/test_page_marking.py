@@ -16,7 +16,7 @@ def test_marking_by_keyboard_writes_the_annotation(label):
     label.mark(29, "lift the block")
     assert not label.annotation.exists()
     assert "choose Done or Not done" in label.text("outcome-findings")
-    label.press("d")
+    label.press("d", "d")
     label.type("the block hangs in the air")
     label.press("Enter")
     label.wait("finished", "true")
@@ -102,7 +102,7 @@ def test_every_key_of_the_table(label):
     label.press("Escape")
     label.press("f")
     label.wait("finished", "false")
-    assert label.page.evaluate("document.activeElement.id") == "cutoff"
+    assert label.page.evaluate("document.activeElement.id") == "reached"
     label.press("Enter")
     label.settled()
     label.press("m")
@@ -218,14 +218,14 @@ def test_excluded_stages_split_and_outcomes(label):
     label.mark(19, "reach")  # inside "lift": splits it
     assert label.stages() == [(9, ""), (19, "reach"), (29, "lift")]
     label.press("f")
-    label.page.fill("#cutoff", "0.4")
+    label.page.fill("#reached", "40")
     label.press("Enter")
     label.wait("finished", "true")
     annotation = read_annotation(label.annotation)
     assert [(s.subtask, s.excluded) for s in annotation.stages] == [("", True), ("reach", False), ("lift", False)]
     assert (annotation.success, annotation.final_progress) == (False, 40.0)
-    label.page.fill("#cutoff", "1")
+    label.page.fill("#reached", "100")
     label.wait("finished", "false")
     label.settled()
-    assert "the cutoff is 1" in label.text("outcome-findings")
+    assert "100 % of the task were reached" in label.text("outcome-findings")
     assert read_annotation(label.annotation) == annotation  # what is not finished never touches what was
