@@ -63,9 +63,11 @@ def test_stage_texts_come_from_another_episode_of_the_task(video, tmp_path, open
         assert editor.stages() == [(14, "reach"), (34, "lift")]
         editor.press("n")
         editor.page.wait_for_timeout(600)
+        assert editor.text("copy") == "Copy from a"  # an unfinished episode is nearer, a finished one is better
         editor.press("c")
         editor.settled()
-        assert editor.stages() == [(14, "reach"), (34, "lift")]
+        assert editor.stages() == [(9, "reach"), (29, "lift")]
+        assert "copied the stages of a," in editor.text("message")
         editor.press("n")
         editor.page.wait_for_timeout(600)
         assert "d: video" in editor.text("problem")  # shown, and never replaced by invented frames
