@@ -19,7 +19,7 @@ from infer.decoding.answer_order import DRAFT_SOURCES
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
 from infer.model.batch_limit import BatchLimit
-from infer.model.model import ProgressModel
+from infer.model.model import PixelBudget, ProgressModel
 from infer.model.source import ModelSource
 from infer.model.window_inputs import FrameFeatures
 
@@ -49,15 +49,18 @@ def batch_chat(
     if isinstance(model, ModelSource | str):
         model = ProgressModel.load(ModelSource(model) if isinstance(model, str) else model)
     loaded, decoding = model, replace(decoding, readout="text")
+    adapter = loaded.active_adapter
+    budget = loaded.pixel_budget_of(adapter)
     limit = BatchLimit(decoding.batch_size, "items")
     answers: list[str] = []
     by_question: dict[str, dict[tuple[int, ...], None]] = {}  # answers so far, as tokens, the latest last
 
     def decode(batch: Sequence[tuple[list[Path], str]]) -> list[str]:
-        features = _encode(loaded, batch)
+        features = _encode(loaded, batch, budget)
         windows = [[features[path] for path in images] for images, _ in batch]
         known_answers = [tuple(reversed(by_question.get(text, {})))[:DRAFT_SOURCES] for _, text in batch]
-        decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
+        with loaded.adapter_switch(adapter):
+            decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
         for (_, text), answer in zip(batch, decoded, strict=True):
             if answer.tokens:
                 by_question.setdefault(text, {}).pop(answer.tokens, None)
@@ -98,10 +101,12 @@ def _question(item: Mapping[str, Any], number: int) -> tuple[list[Path], str]:
     return [Path(path) for path in images], front if marks else text
 
 
-def _encode(model: ProgressModel, batch: Sequence[tuple[list[Path], str]]) -> dict[Path, FrameFeatures]:
+def _encode(
+    model: ProgressModel, batch: Sequence[tuple[list[Path], str]], budget: PixelBudget
+) -> dict[Path, FrameFeatures]:
     """Encode the images of a batch, each file once."""
     paths = list(dict.fromkeys(path for images, _ in batch for path in images))
-    return {path: model.encode_frames(_read_image(path)[None])[0] for path in paths}
+    return {path: model.encode_frames(_read_image(path)[None], pixel_budget=budget)[0] for path in paths}
 
 
 def _read_image(path: Path) -> np.ndarray:

@@ -110,9 +110,9 @@ def answer_block(
 
     def decode(numbers: Sequence[int]) -> list[WindowAnswer]:
         features = video.windows([windows[number] for number in numbers], budget)
-        known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
         settings = replace(decoding, seed=decoding.seed + windows[numbers[0]][-1])
         with model.adapter_switch(adapter):
+            known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
             return decode_windows(model, features, [prompt] * len(features), settings, known_answers)
 
     whole = range(len(windows))
@@ -122,7 +122,8 @@ def answer_block(
             batch, left = left[: limit.size], left[limit.size :]
             for number, answer in zip(batch, limit.run(decode, batch), strict=True):
                 answers[number] = answer
-                memory.add(number, answer.tokens)
+                with model.lock:  # recent answers are shared with other threads
+                    memory.add(number, answer.tokens)
             while next_number in answers:
                 yield answers[next_number]
                 next_number += 1
