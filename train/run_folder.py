@@ -106,6 +106,7 @@ class RunFolder:
         path = folder / INPUTS
         if not path.exists():
             if folder == self.output:  # complete, of version 0.1: nothing is trained on other data
+                print(f"warning: {folder} holds no {INPUTS} (version 0.1 wrote none); only its recipe was compared")
                 return
             raise ValueError(
                 f"{folder} holds no {INPUTS}, so that nobody knows which data it was started on (version 0.1 wrote "
@@ -187,6 +188,11 @@ def _refuse_another_recipe(folder: Path, recipe: Recipe) -> None:
 def mark_complete(checkpoint: Path, seconds: float) -> None:
     """Mark a checkpoint as completely written after so many seconds of training; a run continues from no other."""
     write_text_atomically(checkpoint / COMPLETE, f"{seconds:.1f}\n")
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def seconds_of(checkpoint: Path | None) -> float:
