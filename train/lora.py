@@ -25,8 +25,15 @@ from infer.model.adapter_folder import TRAINING_LOG, base_of_adapter, is_adapter
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
-from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
-from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained, refuse_untrained
+from train.adapter_writer import save_adapter, write_summary
+from train.callbacks import (
+    CheckWeights,
+    SaveOnSignal,
+    base_checksums,
+    memory_explained,
+    refuse_changed_base,
+    refuse_untrained,
+)
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
 from train.curves import CurveFiles, report_adapter, write_log
@@ -34,6 +41,7 @@ from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
+from train.reload_check import check_gathered, check_reload, take_probes
 from train.run_folder import Interruption, RunFolder
 from train.trainer import ProgressTrainer
 from train.training_data import TrainingData, read_training_data
@@ -55,7 +63,7 @@ def train_lora(
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint. Without one, start; if the adapter is complete,
             return it.
-        base: The base model, if it is in memory already; `train.adapter_writer.bare_base` takes an adapter off again.
+        base: The base model, if it is in memory already; `train.reload_check.bare_base` takes an adapter off again.
         data: What to train on, if it was made already; by default the recipe's demonstrations.
 
     Returns:
@@ -85,6 +93,7 @@ def train_lora(
     interruption = Interruption()
     with run.filled(), memory_explained(recipe):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
+        refuse_changed_base(base_before, model.model, lora_config.init_lora_weights)
         trainer.add_callback(CheckWeights(run))
         trainer.add_callback(SaveOnSignal(run, interruption))
         trainer.add_callback(CurveFiles(run.partial))
