@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.annotation import MAIN_CAMERA
+from dataset.foreign import foreign_kind
 from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
 from dataset.inputs import find_videos
 
@@ -69,6 +70,9 @@ def find_episodes(
     if not files:
         raise ValueError("no video was given; name a file or a folder: --video my.mp4")
     for video in files:
+        foreign = foreign_kind(video)
+        if foreign is not None:
+            raise ValueError(f"video {video}: {foreign}")
         if not video.exists():
             raise ValueError(f"video {video}: no such file or folder; check the path")
     for video in files:

@@ -17,7 +17,7 @@ import numpy as np
 
 from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
-from dataset.demonstration import Demonstration, read_demonstration, with_unique_names
+from dataset.demonstration import Demonstration, read_demonstration, video_notices, with_unique_names
 from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
@@ -216,9 +216,8 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
 def _check_videos(demonstration: Demonstration) -> list[Finding]:
     """Say where a player may show other pictures than are read."""
     return [
-        Finding("warning", demonstration.path, f"{video} {notice}", field="video" if name == MAIN_CAMERA else "cameras")
-        for name, video in demonstration.views.items()
-        for notice in VideoReader(video, "pyav").notices
+        Finding("warning", demonstration.path, notice, field="video" if camera == MAIN_CAMERA else "cameras")
+        for camera, notice in video_notices(demonstration)
     ]
 
 

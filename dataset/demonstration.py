@@ -109,6 +109,15 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
 
 
+def video_notices(demonstration: Demonstration) -> list[tuple[str, str]]:
+    """Return by camera where a player may show other pictures than are read, in sentences."""
+    return [
+        (name, f"{video} {notice}")
+        for name, video in demonstration.views.items()
+        for notice in VideoReader(video, "pyav").notices
+    ]
+
+
 def recording_problems(annotation: Annotation, reader: VideoReader) -> list[Problem]:
     """Return where an annotation contradicts its recording: in the number of frames or in their rate."""
     problems = []

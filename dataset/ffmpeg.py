@@ -24,6 +24,7 @@ CONTAINERS = frozenset([  # FFmpeg's names of the formats that cameras and edito
     "mjpeg_2000", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "mpegvideo", "mpjpeg", "mxf", "nut", "obu", "ogg", "rm",
     "vvc", "webp_anim", "wtv", "yuv4mpegpipe",
 ])  # fmt: skip
+_BARE = frozenset(["h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vvc"])  # by a file's name, whatever is in it
 Frame = av.VideoFrame
 
 
@@ -130,10 +131,11 @@ def index_stream(path: Path) -> StreamIndex:
                 if packet.is_keyframe:
                     keyframes.add(packet.pts)
             time_base, rate = stream.time_base, stream.average_rate
+            guessed = container.format.name in _BARE
             pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
         if not timed:
             pts, keyframes, time_base = _count_frames(path)
-        elif not whole:
+        elif guessed or not whole:
             first = _first_decoded(path)
             pts = {at for at in pts if at >= first}
     except FFmpegError as error:

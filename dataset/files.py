@@ -16,7 +16,7 @@ _LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\u0085\u2028\u2029"}
 
 
 def refuse_overwriting(output: str | Path | None, inputs: Iterable[str | Path | None]) -> None:
-    """Raise a ValueError if a file to write is a folder, or one of the files that are read.
+    """Raise a ValueError if a file to write is a folder, is inside a file, or is one of the files that are read.
 
     Args:
         output: The file to write; None for none.
@@ -26,6 +26,8 @@ def refuse_overwriting(output: str | Path | None, inputs: Iterable[str | Path | 
         return
     if Path(output).is_dir():
         raise ValueError(f"output {output} is a folder; name a file in it")
+    if any(parent.is_file() for parent in Path(output).parents):
+        raise ValueError(f"output {output}: a file is where its folder should be; name another folder")
     for path in inputs:
         if path is not None and _is_same_file(Path(output), Path(path)):
             raise ValueError(f"output {output} is also read by this command; name another file, it would be lost")

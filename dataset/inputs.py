@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dataset.foreign import foreign_kind
-from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
+from dataset.image_folder import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_folder
 
 Paths = str | Path | Iterable[str | Path]
 REPORT = "report.json"
+TEXTS = frozenset([".csv", ".json", ".jsonl", ".txt"])  # stand beside recordings, and hold none
 
 
 def find_videos(paths: Paths) -> list[Path]:
@@ -64,7 +65,7 @@ def _expand(paths: Paths, is_one: Callable[[Path], bool], none: str, pictures: b
             if match.is_dir() and not (pictures and is_image_folder(match)):
                 inside = list(_walk(match, is_one, pictures))
                 if not inside:
-                    raise ValueError(f"folder {match} {none}")
+                    raise ValueError(f"folder {match} {none}{_foreign_inside(match) if pictures else ''}")
             for file in inside:
                 found.setdefault(os.path.abspath(file), file)
     return list(found.values())
@@ -100,6 +101,15 @@ def _walk(folder: Path, is_one: Callable[[Path], bool], pictures: bool) -> Itera
                 yield path
 
     return visit(folder)
+
+
+def _foreign_inside(folder: Path) -> str:
+    """Return what one of the files in a folder is, if recordings can be made of it."""
+    for file in sorted(folder.rglob("*")):
+        kind = foreign_kind(file) if file.is_file() and file.suffix.lower() not in TEXTS | IMAGE_SUFFIXES else None
+        if kind is not None:
+            return f"; {file.relative_to(folder)} {kind}"
+    return ""
 
 
 def _may_be_annotation(path: Path) -> bool:

@@ -43,6 +43,11 @@ def main(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     overrides = [*arguments.overrides, f"data.annotations=[{json.dumps(arguments.annotation)}]"]
     recipe = read_recipe(arguments.config, overrides)
+    if len(recipe.data.annotations) != 1:
+        raise ValueError(
+            f"{arguments.annotation} stands for {len(recipe.data.annotations)} annotations; name one: the question is "
+            "whether this one is enough"
+        )
     recipe = replace(recipe, sft={**recipe.sft, "output_dir": str(output)})
     if arguments.overwrite and (output / PLAN).exists():
         for folder in output.glob("fold-*"):

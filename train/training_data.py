@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.annotation import Annotation
 from dataset.check import check_demonstrations
-from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.demonstration import Demonstration, read_demonstrations, video_notices
 from dataset.sample_file import VqaSample, from_dataset, to_dataset
 from dataset.samples import build_sample_set, demonstration_curve
 from dataset.video import VideoReader, set_default_backend
@@ -77,6 +77,9 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     demonstrations = read_demonstrations(recipe.data.annotations)
     for finding in check_demonstrations(demonstrations):
         print(f"{finding.level}: {finding.where}: {finding.message}")
+    for demonstration in demonstrations:
+        for _, notice in video_notices(demonstration):
+            print(f"warning: {demonstration.path}: {notice}")
     samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     if recipe.evaluation.held_out_share:
         share = recipe.evaluation.held_out_share

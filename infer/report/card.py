@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.demonstration import read_demonstrations
-from dataset.files import write_text_atomically
+from dataset.demonstration import read_demonstrations, video_notices
+from dataset.files import refuse_overwriting, write_text_atomically
 from infer.model.adapter_folder import read_train_summary
 from infer.model.source import ModelSource
 from infer.records import make_records, write_records
@@ -53,6 +53,10 @@ def make_report(
     from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
 
     demonstrations = read_demonstrations(annotations)
+    refuse_overwriting(Path(output) / "report.json", [demonstration.path for demonstration in demonstrations])
+    for demonstration in demonstrations:
+        for _, text in video_notices(demonstration):
+            print(f"warning: {demonstration.path}: {text}")
     train = read_train_summary(source.model_path) if source.use_lora else {}
     recordings = train.get("data", [])  # what the adapter was trained on
     not_held_out = seen_in_training(demonstrations, recordings)

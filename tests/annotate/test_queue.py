@@ -57,6 +57,11 @@ def test_cameras_are_found_by_name(folder, video):
 def test_paths_that_do_not_do_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="no such file or folder"):
         find_episodes([folder / "none.mp4"])
+    with pytest.raises(ValueError, match="is an address, and only files are read; download it first"):
+        find_episodes(["https://example.org/v.mp4"])
+    (folder / "x.hdf5").touch()
+    with pytest.raises(ValueError, match="is an HDF5 file, not a video"):
+        find_episodes([folder / "x.hdf5"])
     with pytest.raises(ValueError, match="no video was given"):
         find_episodes([])
     (tmp_path / "empty").mkdir()

@@ -61,6 +61,10 @@ def test_a_picture_beside_videos_makes_no_folder_of_pictures(folder):
 def test_a_path_without_videos_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no video"):
         find_videos(tmp_path)
+    (tmp_path / "notes.json").touch()
+    (tmp_path / "demo_0.hdf5").touch()
+    with pytest.raises(ValueError, match=r"holds no video .*; demo_0\.hdf5 is an HDF5 file, not a video; write the"):
+        find_videos(tmp_path)
     with pytest.raises(ValueError, match="no file matches"):
         find_videos(str(tmp_path / "*.mp4"))
 

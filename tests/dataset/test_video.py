@@ -471,10 +471,11 @@ def test_what_is_no_video_is_said_with_the_way_in(tmp_path, name, content, messa
 
 @pytest.mark.parametrize("size", [200, 400, 5000, 100_000])
 @pytest.mark.parametrize("start", [b"", b"\x09", b"\x89HDX"])
-def test_zeros_are_no_video(tmp_path, start, size):
-    (tmp_path / "v.mp4").write_bytes(start + bytes(size))
-    with pytest.raises(VideoError, match=r"cannot be decoded|is no recording"):
-        VideoReader(tmp_path / "v.mp4")
+@pytest.mark.parametrize("name", ["v.mp4", "v.mjpeg"])
+def test_zeros_are_no_video(tmp_path, start, size, name):
+    (tmp_path / name).write_bytes(start + bytes(size))
+    with pytest.raises(VideoError, match=r"cannot be decoded|is no recording|holds no frames"):
+        VideoReader(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def test_a_rehearsal_reads_every_frame_by_the_run_that_did_not_learn_it(tmp_path
 def test_one_fold_is_refused(tmp_path):
     with pytest.raises(ValueError, match="--folds is 1; at least 2"):
         main(arguments(tmp_path, "--folds", "1"))
+    given = arguments(tmp_path)
+    given.annotation = str(DEMO / "held_out")
+    with pytest.raises(ValueError, match=r"held_out stands for \d annotations; name one"):
+        main(given)
 
 
 def test_frames_are_spread_from_the_first_to_the_last():
