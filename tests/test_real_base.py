@@ -2,6 +2,7 @@
 
 import json
 import stat
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from material import DEMO, ROOT, TASK
 from real_base import make_real_base
 
+from infer.decoding.settings import Decoding
 from infer.model.base_files import base_digest
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
@@ -85,7 +87,9 @@ def test_every_read_out(base, adapter, options, sources):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ("hub", *FORMS))
-def test_merged_folders_are_the_base_with_other_weights(base, adapter, tmp_path, form):
+def test_merged_folders_are_the_base_with_other_weights(base, adapter, tmp_path, form, monkeypatch):
+    if form not in ("hub", "older keys"):  # a new process takes most of the time
+        monkeypatch.setattr("train.merge.check_from_disk", lambda *_: None)
     folder = Path(make_real_base(tmp_path / "base", form))
     assert merge_adapter(adapter, tmp_path / "merged", str(folder)) < 1e-3
     merged = tmp_path / "merged"
@@ -108,14 +112,18 @@ def json_or_bytes(path: Path):
 
 
 @pytest.mark.slow
-def test_report(base, adapter, tmp_path):
+def test_report(base, adapter, tmp_path, monkeypatch):
+    for module in ("evaluate", "shortcuts"):
+        monkeypatch.setattr(f"infer.report.{module}.Decoding", partial(Decoding, 12))  # gibberish does not end
     episodes = [str(DEMO / "held_out" / name) for name in ("success_1.json", "failure_open.json")]
     report(
         report_parser().parse_args(
-            ["--model_path", str(adapter), "--use_lora", "--annotations", *episodes, "--output", str(tmp_path)]
-            + ["--max_sampled_frames", "3"]
+            [
+                "--model_path", str(adapter), "--use_lora", "--annotations", *episodes, "--output", str(tmp_path),
+                "--max_sampled_frames", "2", "--shortcut_windows", "1",
+            ]
         )
-    )
+    )  # fmt: skip
     assert json.loads((tmp_path / "report.json").read_text())["verdict"]["outcome"] != "adopt"
 
 

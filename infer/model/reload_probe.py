@@ -60,6 +60,8 @@ def read_probe(folder: str | Path) -> ReloadProbe | None:
     from PIL import Image
 
     path = Path(folder) / RELOAD_PARITY
+    if not path.exists():
+        return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         row = next((row for row in document["probes"] if "pictures" in row), None)
@@ -70,7 +72,5 @@ def read_probe(folder: str | Path) -> ReloadProbe | None:
             with Image.open(path.parent / name) as picture:
                 frames.append(np.asarray(picture.convert("RGB")))
         return ReloadProbe(row["prompt"], frames, row["trained"], row["base"])
-    except FileNotFoundError:
-        return None
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is damaged ({error}); copy the whole adapter folder again") from None
