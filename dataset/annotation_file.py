@@ -87,7 +87,9 @@ def read_annotation(path: str | Path) -> Annotation:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"annotation {path}: no such file; make one with `python -m annotate --video ...`") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ValueError(f"annotation {path}: is no text; name an annotation (JSON), not a video") from None
+    except OSError as error:
         raise ValueError(f"annotation {path}: cannot be read ({error})") from None
     try:
         document = json.loads(text)

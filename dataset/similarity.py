@@ -20,7 +20,7 @@ from dataset.video import VideoReader
 
 HASH_SIDE = 32  # pixels
 HASH_BITS = 64
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 STILL_BITS = 1  # hash bits by which frames of a still stretch may differ
 
 

@@ -84,6 +84,8 @@ def test_all_files_that_cannot_be_used_are_named_at_once(annotation_path, tmp_pa
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError) as caught:
         read_demonstrations([tmp_path / "broken.json", annotation_path, tmp_path / "missing.json"])
+    with pytest.raises(ValueError, match=r"demo\.mp4: is no text; name an annotation \(JSON\), not a video"):
+        read_demonstrations(annotation_path.with_suffix(".mp4"))
     assert "broken.json: no valid JSON" in str(caught.value) and "missing.json: no such file" in str(caught.value)
 
 

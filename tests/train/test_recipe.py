@@ -5,6 +5,7 @@ import pytest
 from material import ROOT
 
 from dataset.recipe import find_recipe
+from train.__main__ import main, make_parser
 from train.recipe import read_recipe, save_recipe
 
 GOOD = "model: m\ndata: {annotations: [a.json], window: {size: 8, stride: 4}}\nsft: {output_dir: out}\n"
@@ -94,3 +95,19 @@ def test_files_that_are_no_recipe(tmp_path, text, message):
 def test_reading_a_recipe_imports_no_torch():
     code = "import sys, train.recipe, dataset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_command_takes_annotations_as_words(recipe_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("train.recipe.read_recipe", lambda path, overrides: read.extend(overrides) or stop())
+
+    def stop():
+        raise ValueError("read")
+
+    words = ["--config", str(recipe_path), "a.json", "my labels/*.json", "lora.r=8"]
+    with pytest.raises(ValueError, match="read"):
+        main(make_parser().parse_intermixed_args(words))
+    assert read == ["lora.r=8", 'data.annotations=["a.json", "my labels/*.json"]']
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"no file matches my labels/\*\.json; check the pattern"):
+        main(make_parser().parse_intermixed_args(words))
