@@ -38,7 +38,7 @@ class DataSection:
     """Where samples come from.
 
     Args:
-        annotations: Annotation files, folders and globs; a recipe that was read holds the files they stand for.
+        annotations: Annotation files, folders and globs; the recipe in an adapter folder names the files.
         window: Which frames accompany the current one; every recipe sets it.
         sampling: Which samples a demonstration gives.
         labels: How progress is interpolated inside a stage: "linear" (time) or "visual" (change in the picture).

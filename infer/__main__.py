@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dataset.command_line import add_video_backend, run_command
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS
@@ -88,10 +89,17 @@ def main(arguments: argparse.Namespace) -> None:
     """Predict the videos and write their records."""
     from infer.predict import predict_with
 
+    before = 0
+    if arguments.resume and Path(arguments.output_path).exists():
+        before = Path(arguments.output_path).read_bytes().count(b"\n")
     records = predict_with(vars(arguments))
     unparsed = [record for record in records if record["parsed_progress"] is None]
     forced = sum(record["progress_source"] == "forced" for record in unparsed)
-    print(f"wrote {len(records)} predictions to {arguments.output_path}; last progress: {records[-1]['progress']}")
+    new = len(records) - before
+    print(f"{len(records)} predictions in {arguments.output_path}" + (f", {new} of them new" if before else ""))
+    last = {record["video_path"]: record["progress"] for record in records}
+    for video, progress in last.items():
+        print(f"last progress of {video}: {progress}")
     if unparsed:
         print(
             f"warning: {len(unparsed)} of {len(records)} answers have no percentage (see model_output); {forced} of "

@@ -18,6 +18,7 @@ from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
+from infer.model.identity import Identity, identity_in_memory
 from infer.model.model import ProgressModel
 from infer.records import Prediction, make_prediction
 
@@ -101,6 +102,11 @@ class TransformersEngine:
     def progress_config(self) -> ProgressConfig | None:
         """How the active adapter was trained; None without one."""
         return self.model.progress_config
+
+    @property
+    def identity(self) -> Identity:
+        """Which model it is."""
+        return identity_in_memory(self.model)
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding

@@ -22,6 +22,7 @@ from dataset.window import WindowSpec, window_indices
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
+from infer.model.identity import Identity
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
 from infer.request import FrameChoice, Output, WindowRequest, choose_window
@@ -38,10 +39,13 @@ OPTIONS = {item.name for settings in SETTINGS for item in fields(settings)} | {
 
 
 class Engine(Protocol):
-    """What answers windows, and how its model was trained (None for a base)."""
+    """What answers windows, how its model was trained (None for a base), and which model it is."""
 
     @property
     def progress_config(self) -> ProgressConfig | None: ...
+
+    @property
+    def identity(self) -> Identity: ...
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
@@ -92,6 +96,11 @@ def predict_recordings(
         tasks = '" and "'.join(trained.tasks)
         print(f'warning: the adapter was trained on "{tasks}", not on "{task}": do not trust its values')
     rule = choose_window(trained, window)
+    if record_file:
+        record_file.made_by(
+            {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
+            | {"on_unparsed": output.on_unparsed, **decoding.of_answers()}
+        )
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
     with record_file or nullcontext():

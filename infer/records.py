@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from dataset.files import json_lines, numbered_lines, write_text_atomically
 from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
@@ -64,6 +66,19 @@ def make_prediction(
         progress_source=answer.source,
         progress_std=answer.std,
     )
+
+
+def percentages(predictions: Iterable[Prediction]) -> np.ndarray:
+    """Return the values that figures are made of, percent, float64: `progress`, nan for none.
+
+    Forced and expected numbers count, in the report as during training.
+    """
+    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
+
+
+def in_the_text(predictions: Iterable[Prediction]) -> list[bool]:
+    """Return for each prediction whether the answer's text holds the percentage; a parse rate is the share of these."""
+    return [prediction.parsed_progress is not None for prediction in predictions]
 
 
 def carry_forward(predictions: Iterable[Prediction], previous: float | None = None) -> Iterator[Prediction]:
@@ -127,6 +142,8 @@ def _parse(path: str | Path, text: str) -> list[dict[str, Any]]:
 class RecordFile:
     """A JSONL file that grows while predictions are made; what was written survives the process.
 
+    Beside it, in `run_path`, stands how its rows are made: model, window and decoding. Rows of two kinds never mix.
+
     Args:
         path: The file.
         resume: Keep the complete rows that are there (a last line that was cut off is removed) and append to them.
@@ -134,25 +151,64 @@ class RecordFile:
 
     Attributes:
         earlier: The rows that were kept.
+
+    Raises:
+        ValueError: The rows that are there cannot be read.
     """
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
         self.earlier: list[dict[str, Any]] = []
         self._file: IO[bytes] | None = None
+        self._run: dict[str, Any] | None = None
         self._keep = 0  # bytes of complete rows
         if resume and self.path.exists():
             content = self.path.read_bytes()
             self._keep = content.rfind(b"\n") + 1
-            self.earlier = _parse(self.path, content[: self._keep].decode("utf-8"))
+            try:
+                text = content[: self._keep].decode("utf-8")
+            except UnicodeDecodeError:
+                raise ValueError(
+                    f"{self.path}: no file of predictions, it holds no text; leave --resume out to replace it, or "
+                    "choose another --output_path"
+                ) from None
+            self.earlier = _parse(self.path, text)
+
+    def made_by(self, run: dict[str, Any]) -> None:
+        """Take how the rows of this run are made, as JSON; it is written with the first row.
+
+        Raises:
+            ValueError: The rows that were kept were made in another way; the message names what differs.
+        """
+        self._run = json.loads(json.dumps(run))
+        if not self.earlier:
+            return
+        path = run_path(self.path)
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ValueError(
+                f"{path} is missing or damaged, so that nobody knows which model made the rows of {self.path}; leave "
+                "--resume out to start again"
+            ) from None
+        differing = [name for name in self._run if before.get(name) != self._run[name]]
+        if differing:
+            changes = "; ".join(f"{name}: {before.get(name)} then, {self._run[name]} now" for name in differing)
+            raise ValueError(
+                f"{self.path} was made in another way ({changes}); resume with the same model and settings, or leave "
+                "--resume out to start again"
+            )
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Write rows and wait until they are on the disk."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("r+b" if self._keep else "wb")
+            self._file = self.path.open("r+b" if self.path.exists() else "wb")
+            _lock(self._file, self.path)
             self._file.truncate(self._keep)
             self._file.seek(self._keep)
+            if self._run is not None:
+                write_text_atomically(run_path(self.path), json.dumps(self._run, indent=2, ensure_ascii=False) + "\n")
         self._file.write(json_lines(records).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -178,3 +234,20 @@ class RecordFile:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def run_path(path: str | Path) -> Path:
+    """Return the file beside a file of records that says how they were made: p.jsonl has p.run.json."""
+    return Path(path).with_suffix(".run.json")
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keep other processes from writing the same file; it is unlocked when it is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which lets one process write a file that is open
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"another process writes {path}; wait for it, or choose another --output_path") from None

@@ -5,16 +5,21 @@ Knows parameters, gradients and trainer callbacks; does not know samples or file
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from infer.model.errors import ModelError
 from train.recipe import Recipe
 from train.run_folder import Interruption, RunFolder, mark_complete
+
+FULL_DISK = 1 << 20  # bytes: with less space left, a failed write has no other reason
 
 
 class TrainingError(ModelError):
@@ -64,10 +69,16 @@ class CheckWeights(TrainerCallback):
 
 
 class SaveOnSignal(TrainerCallback):
-    """Saves and stops after the step in which a signal came; marks checkpoints that are complete."""
+    """Saves and stops after the step in which a signal came; marks checkpoints that are complete.
 
-    def __init__(self, run: RunFolder, interruption: Interruption) -> None:
-        self._run, self._interruption = run, interruption
+    Args:
+        run: The folder with the checkpoints.
+        interruption: The signal.
+        started: `time.monotonic()` at which the run would have begun without interruptions.
+    """
+
+    def __init__(self, run: RunFolder, interruption: Interruption, started: float) -> None:
+        self._run, self._interruption, self._started = run, interruption, started
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if _any_process(self._interruption.signal_number is not None, args.device):
@@ -77,7 +88,7 @@ class SaveOnSignal(TrainerCallback):
         if torch.distributed.is_initialized():  # every process has written its random state
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            mark_complete(self._run.partial / f"checkpoint-{state.global_step}")
+            mark_complete(self._run.partial / f"checkpoint-{state.global_step}", time.monotonic() - self._started)
 
 
 def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
@@ -157,6 +168,22 @@ def memory_explained(recipe: Recipe) -> Iterator[None]:
         ]
         more = "" if recipe.sft.get("gradient_checkpointing", True) else ", or set sft.gradient_checkpointing=true"
         raise TrainingError(f"out of memory; lower, in this order: {', '.join(advice)}{more}") from error
+
+
+@contextmanager
+def full_disk_explained(run: RunFolder) -> Iterator[None]:
+    """Turn a full disk inside the block into an error that names what was kept; libraries raise their own kinds."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(run.partial if run.partial.exists() else run.partial.parent).free > FULL_DISK:
+            raise
+        checkpoint = run.last_checkpoint()
+        kept = f"step {checkpoint.name.rpartition('-')[2]} is kept" if checkpoint else "nothing was saved yet"
+        raise TrainingError(
+            f"no space is left on the disk of {run.partial} ({kept}); free some space and run the same command with "
+            "--resume"
+        ) from error
 
 
 def _any_process(flag: bool, device: torch.device) -> bool:

@@ -170,7 +170,7 @@ def _table(wandb: Any, evaluations: Sequence[EpisodeEvaluation], rows_per_episod
             image = wandb.Image(reader.frame(prediction.frame_index))
             rows.append(
                 [evaluation.demonstration.name, prediction.frame_index, image, float(evaluation.labels[number]),
-                 prediction.parsed_progress, prediction.model_output]
+                 prediction.progress, prediction.model_output]
             )  # fmt: skip
     return rows
 

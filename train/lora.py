@@ -30,6 +30,7 @@ from train.callbacks import (
     CheckWeights,
     SaveOnSignal,
     base_checksums,
+    full_disk_explained,
     memory_explained,
     refuse_changed_base,
     refuse_untrained,
@@ -42,7 +43,8 @@ from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
 from train.reload_check import check_gathered, check_reload, take_probes
-from train.run_folder import Interruption, RunFolder
+from train.run_folder import Interruption, RunFolder, seconds_of
+from train.run_inputs import describe_inputs
 from train.trainer import ProgressTrainer
 from train.training_data import TrainingData, read_training_data
 
@@ -62,7 +64,7 @@ def train_lora(
         recipe: The settings of the run.
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint. Without one, start; if the adapter is complete,
-            return it.
+            return it. Recipe, data and base must be those of the earlier run.
         base: The base model, if it is in memory already; `train.reload_check.bare_base` takes an adapter off again.
         data: What to train on, if it was made already; by default the recipe's demonstrations.
 
@@ -73,29 +75,46 @@ def train_lora(
         ValueError: The recipe, a demonstration or the base model cannot be used; or the folder exists already.
         KeyboardInterrupt: A signal stopped the run; its checkpoint is kept for `resume`.
     """
-    started = time.monotonic()
     refuse_adapter_as_base(recipe)
     run = RunFolder(recipe.sft["output_dir"], writes=os.environ.get("RANK", "0") == "0")
+    with run.locked():
+        return _train_lora(run, recipe, overwrite, resume, base, data)
+
+
+def _train_lora(
+    run: RunFolder,
+    recipe: Recipe,
+    overwrite: bool,
+    resume: bool,
+    base: ProgressModel | None,
+    data: TrainingData | None,
+) -> Path:
+    """The steps of `train_lora`, in a folder that no other process works on."""
+    started = time.monotonic()
     lora_config, sft_config = build_configs(recipe, run.partial)
     with sft_config.main_process_first(desc="earlier runs"):
-        if run.already_complete() and resume:
-            print(f"{run.output} is complete; nothing to resume")
-            return run.output
+        complete = run.already_complete()
         run.check(overwrite, resume)
     data = data or read_training_data(recipe)
+    inputs = describe_inputs(recipe.model, data)
+    if resume:
+        run.refuse_changes(recipe, inputs)
+    if resume and complete:
+        print(f"{run.output} is complete; nothing to resume")
+        return run.output
     model = base or load_base(recipe, sft_config)
     base_before = base_checksums(model.model)
     refuse_long_samples(model, data.samples, recipe.sft.get("max_length"))
 
     with sft_config.main_process_first(desc="run folder"):
-        checkpoint = run.open(recipe, resume)
+        checkpoint = run.open(recipe, inputs, resume)
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
-    with run.filled(), memory_explained(recipe):
+    with run.filled(), memory_explained(recipe), full_disk_explained(run):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
         refuse_changed_base(base_before, model.model, lora_config.init_lora_weights)
         trainer.add_callback(CheckWeights(run))
-        trainer.add_callback(SaveOnSignal(run, interruption))
+        trainer.add_callback(SaveOnSignal(run, interruption, started - seconds_of(checkpoint)))
         trainer.add_callback(CurveFiles(run.partial))
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
@@ -116,7 +135,8 @@ def train_lora(
             else:
                 probes = take_probes(model, collator, data.samples)
                 difference = check_reload(model, base_before, probes, collator, run.partial)
-            figures |= {"reload_logit_difference": difference, "seconds": round(time.monotonic() - started, 1)}
+            seconds = time.monotonic() - started + seconds_of(checkpoint)
+            figures |= {"reload_logit_difference": difference, "seconds": round(seconds, 1)}
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)
@@ -156,6 +176,7 @@ def make_trainer(
     try:
         trainer = ProgressTrainer(
             evaluate_held_out=partial(evaluate_episodes, model, data.held_out, recipe.data.window),
+            held_out=len(data.held_out),
             model=model.model,
             args=sft_config,
             train_dataset=data.dataset,
@@ -197,11 +218,14 @@ def local_processes(sft_config: Any) -> int:
 def training_figures(
     trainer: ProgressTrainer, model: ProgressModel, training_loss: float, checkpoint: Path | None
 ) -> dict[str, Any]:
-    """Return what `train_summary.json` records of the training itself; `mean_loss` is None for a resumed run."""
+    """Return what `train_summary.json` records of the training itself.
+
+    `mean_loss` is the trainer's own; of a resumed run, whose trainer forgets the steps before, the mean of the log.
+    """
     return {
         "steps": trainer.state.global_step,
         "samples": len(trainer.train_dataset),
-        "mean_loss": round(training_loss, 4) if checkpoint is None else None,
+        "mean_loss": mean_logged_loss(trainer.state.log_history) if checkpoint else round(training_loss, 4),
         "base_revision": model.revision,
         "torch_dtype": str(model.base.dtype).removeprefix("torch."),
         "processes": trainer.args.world_size,
@@ -210,6 +234,14 @@ def training_figures(
         "best_step": trainer.state.best_global_step,
         "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
     }
+
+
+def mean_logged_loss(log_history: Sequence[dict[str, Any]]) -> float | None:
+    """Return the mean loss over the logged steps, each row counting for the steps since the row before."""
+    rows = [(row["step"], row["loss"]) for row in log_history if "loss" in row]
+    steps = [step - before for (step, _), before in zip(rows, [0, *(step for step, _ in rows)], strict=False)]
+    total = sum(steps)
+    return round(sum(n * loss for n, (_, loss) in zip(steps, rows, strict=True)) / total, 4) if total else None
 
 
 def evaluations(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

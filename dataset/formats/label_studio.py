@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from dataset.formats.outline import Outline, marked_text, nearest_edge, stage_from_marked
+from dataset.formats.outline import Outline, marked_text, nearest_edge, read_number, read_outcome, stage_from_marked
 
 DEFAULT_RATE = 24  # Label Studio's, where its labelling configuration has no frameRate
 SAME_RATE = 1e-3  # relative
@@ -82,16 +82,17 @@ def from_label_studio(document: Any, video: str, edges: np.ndarray, rate: float 
                 stages.append(stage_from_marked(text, *spans.half_open(int(span["start"]), int(span["end"])), back))
         elif kind in ("textarea", "choices", "number"):
             content = value.get("text" if kind == "textarea" else kind)
-            values[row.get("from_name")] = " ".join(content) if isinstance(content, list) else content
+            values["_".join(str(row.get("from_name")).lower().split())] = (
+                " ".join(content) if isinstance(content, list) else content
+            )
     if not stages:
         raise ValueError(f"the task of {name} holds no timeline labels; mark its stages with TimelineLabels")
-    reached = values.get("final_progress")
     return Outline(
         tuple(sorted(stages, key=lambda stage: stage.start)),
         values.get("task"),
-        {"done": True, "not done": False}.get(values.get("outcome") or ""),
+        read_outcome(values.get("outcome"), "outcome"),
         values.get("reason"),
-        None if reached is None else float(reached),
+        read_number(values.get("final_progress"), "final_progress"),
         values.get("annotator"),
     )
 
@@ -108,9 +109,9 @@ class _Spans:
                 f"the export does not say at how many frames per second Label Studio counted, and the video has "
                 f"{fps:g}; add --project_fps: the frameRate of the labelling configuration, {DEFAULT_RATE} if none"
             )
-        self._rate = float(DEFAULT_RATE if given is None else given)
+        self._rate = read_number(given, "fps of the project") or DEFAULT_RATE
         if not self._rate > 0:
-            raise ValueError(f"the frames per second of the project are {given}; they must be above 0")
+            raise ValueError(f"fps of the project: {self._rate:g}; it must be above 0")
         self._same = abs(fps - self._rate) <= SAME_RATE * fps
 
     def half_open(self, start: int, end: int) -> tuple[int, int]:

@@ -114,6 +114,23 @@ def contiguous(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     return tuple(filled)
 
 
+def read_outcome(text: str | None, where: str) -> bool | None:
+    """Return whether an outcome in words is a success, in any case; None for none. `where` begins the message."""
+    words = " ".join((text or "").lower().replace("_", " ").split())
+    if words not in ("", "done", "not done"):
+        raise ValueError(f'{where}: "{text}"; write done or not done')
+    return None if not words else words == "done"
+
+
+def read_number(text: str | float | None, where: str) -> float | None:
+    """Return a number with a decimal point or comma, with or without %; None for none. `where` begins the message."""
+    number = str("" if text is None else text).strip().removesuffix("%").strip().replace(",", ".")
+    try:
+        return float(number) if number else None
+    except ValueError:
+        raise ValueError(f'{where}: "{text}"; write a number') from None
+
+
 def frame_edges(reader: VideoReader) -> np.ndarray:
     """Return when each frame begins and when the last one ends, in seconds; float64, shape (num_frames + 1,)."""
     return np.append(reader.timestamps_sec, reader.timestamps_sec[-1] + 1.0 / reader.fps)

@@ -10,11 +10,12 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath, PureWindowsPath
+from typing import TypeVar
 
 from dataset.annotation import Stage
-from dataset.formats.outline import Outline
+from dataset.formats.outline import Outline, read_number, read_outcome
 
 NEEDED = ("subtask", "last_frame")
 COLUMNS = (
@@ -24,7 +25,7 @@ COLUMNS = (
 _OF_VIDEO = ("task", "outcome", "final_progress", "reason", "annotator", "fps")  # the same in every row of a video
 _SEPARATORS = ",;\t"
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
-_OUTCOMES = {"": None, "done": True, "not done": False, "not_done": False}
+Read = TypeVar("Read")
 Row = tuple[int, Mapping[str, str]]  # its line in the file, and its cells by column
 
 
@@ -95,14 +96,16 @@ def from_table(text: str, video: str, fps: float) -> Outline:
     for line, row in rows:
         start = _whole(line, row, "first_frame", end)
         end = _whole(line, row, "last_frame", None) + 1
-        excluded = _choice(line, row, "excluded", _YES_NO, "yes or no")
+        excluded = row.get("excluded", "")
+        if excluded.lower() not in _YES_NO:
+            raise ValueError(f'row {line}, column excluded: "{excluded}"; write yes or no')
         back = _whole(line, row, "falls_back_to", 0) or None
         try:
-            stages.append(Stage(row["subtask"], start, end, bool(excluded), back))
+            stages.append(Stage(row["subtask"], start, end, _YES_NO[excluded.lower()], back))
         except ValueError as error:
             raise ValueError(f"row {line}: {error}") from None
     of_video = {column: _same_in_all(rows, column) for column in _OF_VIDEO}
-    rate = _number(*of_video["fps"], "fps")
+    rate = _read_of_video(read_number, of_video, "fps")
     if rate is not None and abs(rate - fps) > 1e-3 * fps:
         raise ValueError(
             f"the frames of the table are counted at {rate:g} frames per second, and {name} has {fps:g}: it is another "
@@ -112,9 +115,9 @@ def from_table(text: str, video: str, fps: float) -> Outline:
     return Outline(
         tuple(stages),
         texts["task"],
-        _choice(*of_video["outcome"], "outcome", _OUTCOMES, "done or not done"),
+        _read_of_video(read_outcome, of_video, "outcome"),
         texts["reason"],
-        _number(*of_video["final_progress"], "final_progress"),
+        _read_of_video(read_number, of_video, "final_progress"),
         texts["annotator"],
     )
 
@@ -164,23 +167,9 @@ def _same_in_all(rows: Sequence[Row], column: str) -> Row:
     return given[0] if given else rows[0]
 
 
-def _choice(
-    line: int, row: Mapping[str, str], column: str, choices: Mapping[str, bool | None], words: str
-) -> bool | None:
-    value = row.get(column, "").lower()
-    if value not in choices:
-        raise ValueError(f'row {line}, column {column}: "{value}"; write {words}')
-    return choices[value]
-
-
-def _number(line: int, row: Mapping[str, str], column: str) -> float | None:
-    """Return a number with a decimal point or comma, with or without %; None for an empty cell."""
-    value = row.get(column, "")
-    try:
-        return float(value.removesuffix("%").strip().replace(",", ".")) if value else None
-    except ValueError:
-        what = "a percentage" if column == "final_progress" else "a number"
-        raise ValueError(f'row {line}, column {column}: "{value}"; write {what}') from None
+def _read_of_video(read: Callable[[str, str], Read], of_video: Mapping[str, Row], column: str) -> Read:
+    line, row = of_video[column]
+    return read(row.get(column, ""), f"row {line}, column {column}")
 
 
 def _whole(line: int, row: Mapping[str, str], column: str, default: int | None) -> int:

@@ -6,7 +6,7 @@ Built once, by the command line or the caller, and passed on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 DEFAULT_MAX_NEW_TOKENS = 256
 
@@ -51,3 +51,8 @@ class Decoding:
             )
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
+
+    def of_answers(self) -> dict[str, Any]:
+        """Return the settings that answers depend on, by name; drafting and batch size do not change them."""
+        settings = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature, "readout": self.readout}
+        return settings | ({"seed": self.seed} if self.temperature > 0 else {})

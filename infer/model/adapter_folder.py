@@ -20,6 +20,7 @@ ADAPTER_CONFIG = "adapter_config.json"  # PEFT's: rank, layers, base
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PROGRESS_CONFIG = "progress_config.json"  # window rule, pixels and prompt of the training; a merged model has it, too
 RECIPE = "recipe.yaml"  # the recipe of the run, complete
+INPUTS = "inputs.json"  # digests of all that the run read (`train.run_inputs`), so that it is resumed on the same
 SAMPLES = "samples.jsonl"  # what was trained on; beside it its `dataset.sample_file.meta_path`
 TRAINING_LOG = "training_log.jsonl"
 CURVES = "curves.png"  # loss and metrics over the steps

@@ -50,7 +50,8 @@ def make_report(
         ValueError: An annotation, the model or the adapter folder cannot be used.
     """
     started = time.monotonic()
-    from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
+    from dataset.recording_identity import seen_in_training
+    from infer.report.training_demonstration import find_training_demonstrations
 
     demonstrations = read_demonstrations(annotations)
     refuse_overwriting(Path(output) / "report.json", [demonstration.path for demonstration in demonstrations])

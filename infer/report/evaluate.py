@@ -20,7 +20,7 @@ from infer.metrics.block import Block, card_block
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import BASE, ProgressModel
 from infer.playback import advance, predict_video
-from infer.records import Prediction
+from infer.records import Prediction, in_the_text, percentages
 from infer.report.shortcuts import ShortcutAnswers, ShortcutPlan, count_shortcut_windows, evenly_spaced, run_shortcuts
 from infer.request import FrameChoice, choose_window
 
@@ -143,7 +143,7 @@ def _evaluate_episode(
         values[name], backward[name] = percentages(passes[False]), percentages(passes[True])
         blocks[name] = card_block(
             demonstration.annotation, frames, labels, values[name], backward[name],
-            [prediction.parsed_progress is not None for prediction in (*passes[False], *passes[True])],
+            in_the_text([*passes[False], *passes[True]]),
             [prediction.model_output for prediction in passes[False]],
         )  # fmt: skip
     for name, baseline in baseline_values(len(frames)).items():
@@ -174,11 +174,6 @@ def baseline_values(count: int) -> dict[str, np.ndarray]:
     return {"clock": np.linspace(0.0, 100.0, count), "constant": np.full(count, CONSTANT)}
 
 
-def percentages(predictions: Sequence[Prediction]) -> np.ndarray:
-    """Return the predicted percentages, float64; nan where an answer has none."""
-    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class TrainingPredictions:
     """Predictions of the evaluated model on the training demonstrations: they give the second success threshold.
@@ -198,7 +193,8 @@ def predict_training_demonstrations(
     """Predict every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
     window, decoding = choose_window(model.progress_config), Decoding(batch_size=spec.batch_size)
     choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
-    labels, values, plans = [], [], []
+    labels, plans = [], []
+    predictions: list[Prediction] = []
     for demonstration in demonstrations:
         reader, curve = VideoReader(demonstration.video), label_curve(demonstration.annotation)
         frames = [frame for frame in choice.frames(len(reader)) if np.isfinite(curve[frame])]
@@ -208,6 +204,5 @@ def predict_training_demonstrations(
     with tqdm(total=total, desc="predicting the training demonstrations", unit="window") as bar:
         for task, reader, frames in plans:
             video = EncodedVideo(model, reader)
-            for prediction in advance(bar, predict_video(model, video, task, window, frames, decoding=decoding)):
-                values.append(np.nan if prediction.parsed_progress is None else prediction.parsed_progress)
-    return TrainingPredictions(np.concatenate(labels), np.array(values, dtype=np.float64))
+            predictions += advance(bar, predict_video(model, video, task, window, frames, decoding=decoding))
+    return TrainingPredictions(np.concatenate(labels), percentages(predictions))

@@ -29,6 +29,7 @@ from dataset.window import WindowSpec, window_indices
 from infer.decoding.settings import Decoding
 from infer.decoding.window_answer import written_answer
 from infer.model.errors import ModelError
+from infer.model.identity import identity_of_files
 from infer.model.source import ModelSource
 from infer.model.transformers_internals import resized_shape
 from infer.records import Prediction, make_prediction
@@ -61,6 +62,7 @@ class VllmEngine:
 
     Attributes:
         progress_config: How the adapter was trained; None without one.
+        identity: Which model it is, by the files named here.
 
     Raises:
         ModelError: The server does not answer, has no model of that name, or the adapter cannot run on vLLM.
@@ -76,6 +78,7 @@ class VllmEngine:
         self._processor = load_image_processor(
             base_name, budget.min_pixels if budget else None, budget.max_pixels if budget else None
         )
+        self.identity = identity_of_files(served.source)
         names = [model["id"] for model in self._request("/v1/models")["data"]]
         if self.name not in names:
             raise ModelError(

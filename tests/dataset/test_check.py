@@ -17,7 +17,11 @@ from dataset.annotation import Stage
 from dataset.annotation_file import write_annotation
 from dataset.budget import TokenBudget, read_token_budget
 from dataset.check import Finding, check_demonstrations, check_files
-from dataset.demonstration import Demonstration
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.ffmpeg import index_stream
+from dataset.index_cache import IndexCache
+from dataset.preview import write_preview
+from dataset.samples import SamplingSpec, build_sample_set
 from dataset.similarity import longest_still_run
 from dataset.window import WindowSpec
 from infer.model.transformers_internals import resized_shape
@@ -155,6 +159,19 @@ def test_frames_that_look_alike(still_video, tmp_path):
     failed = replace(annotation, video=str(still_video), success=False, final_progress=0.0)
     write_annotation(tmp_path / "a.json", failed)
     assert not any("look alike" in finding.message for finding in check_files([tmp_path / "a.json"])[1])
+
+
+def test_a_video_is_demuxed_once_for_all_that_is_checked_and_made(annotation_path, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("dataset.index_cache.SETTLED_SEC", 0.0)
+    cache = IndexCache(lambda path: read.append(path.name) or index_stream(path), frames=lambda index: len(index.pts))
+    monkeypatch.setattr("dataset.video._indexes", cache)
+    window = WindowSpec(4, stride=2)
+    demonstrations, _ = check_files([annotation_path], labels="visual", window=window, budget=TokenBudget())
+    read_demonstrations([annotation_path])
+    build_sample_set(demonstrations, window, SamplingSpec(), "visual")
+    write_preview(tmp_path / "p.html", demonstrations, [], "visual")
+    assert read == ["demo.mp4"]
 
 
 def test_the_longest_still_run():

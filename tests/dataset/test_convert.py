@@ -109,6 +109,24 @@ def test_label_studio_counts_frames_at_a_rate_of_its_own(video, tmp_path):
         import_outline(path, "csv", video, project_fps=50)
 
 
+def test_names_and_outcomes_of_other_tools_in_any_case(video, tmp_path):
+    annotation = replace(make_annotation(video, 10, 30, success=False, final_progress=37.5), video=str(video))
+    write_annotation(tmp_path / "a.json", annotation)
+    for form, changes in (
+        ("via", [('"stage"', '"Stage"'), ('"outcome"', '"Outcome"'), ('"final_progress"', '"Final progress"')]),
+        ("label_studio", [('"outcome"', '"Outcome"')]),
+    ):
+        text = export_annotation(tmp_path / "a.json", form)
+        for old, new in [*changes, ('"not done"', '"Not_Done"'), ('"37.5"', '"37,5 %"')]:
+            text = text.replace(old, new)
+        (tmp_path / "other").write_text(text)
+        outline = import_outline(tmp_path / "other", form, video)
+        assert (outline.success, outline.final_progress, len(outline.stages)) == (False, 37.5, 2)
+        (tmp_path / "other").write_text(text.replace("Not_Done", "failed"))
+        with pytest.raises(ValueError, match='outcome: "failed"; write done or not done'):
+            import_outline(tmp_path / "other", form, video)
+
+
 def test_frames_and_times_outside_the_video_are_refused(video, tmp_path):
     with pytest.raises(ValueError, match="starts at frame 0; Label Studio counts from 1"):
         import_outline(label_studio_export(tmp_path, (0, 20), fps=25), "label_studio", video)

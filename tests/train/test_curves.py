@@ -10,7 +10,7 @@ from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
 from train.curves import CURVES, HELD_OUT, draw_curves, show_evaluation, write_log
 from train.evaluation import EpisodeEvaluation, mean_metrics
-from train.lora import evaluations
+from train.lora import evaluations, mean_logged_loss
 
 NAMES = ("voc", "cycle_voc", "mae", "final", "parse_rate")
 ROWS = [
@@ -65,3 +65,14 @@ def test_an_evaluation_leaves_its_answers_and_its_plot(tmp_path, video):
     assert [row["progress"] for row in records] == [0.0, 40.0, 90.0]
     last = tmp_path / "evaluations" / "step-000010" / HELD_OUT
     assert (tmp_path / HELD_OUT).read_bytes() == last.read_bytes()
+
+
+def test_the_mean_of_the_log_counts_every_step_once():
+    rows = [
+        {"step": 2, "loss": 1.0},
+        {"step": 2, "eval_voc": 0.5},
+        {"step": 3, "loss": 4.0},
+        {"step": 3, "train_loss": 9},
+    ]
+    assert mean_logged_loss(rows) == 2.0
+    assert mean_logged_loss([]) is None

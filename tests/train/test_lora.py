@@ -74,6 +74,7 @@ def test_the_summary_says_where_it_comes_from_and_what_it_reached(run):
             "video": "demo.mp4",
             "fingerprint": read_annotation(DEMO / "demo.json").fingerprint,
             "task": read_annotation(DEMO / "demo.json").task,
+            "cameras": {},
             "labels": "linear",
         }
     ]
