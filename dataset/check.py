@@ -25,6 +25,7 @@ from dataset.samples import demonstration_curve
 from dataset.similarity import cached_hashes, longest_still_run
 from dataset.video import VideoError, VideoReader
 from dataset.window import WindowSpec
+from dataset.wording import differing_texts, plain_text
 
 SHORT_STAGE_FRAMES = 3
 LONG_TAIL_SHARE = 0.5  # a longer "finished" tail was probably not annotated
@@ -118,7 +119,7 @@ def check_demonstrations(
             findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
-    return findings + _check_together(demonstrations)
+    return findings + _check_task_texts(demonstrations) + _check_together(demonstrations)
 
 
 def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Finding]:
@@ -187,25 +188,25 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
                 number,
                 "end",
             )
-        if _plain(stage.subtask) == _plain(annotation.task):
+        if plain_text(stage.subtask) == plain_text(annotation.task):
             warn(
                 f'stage "{stage.subtask}" has the same text as the task; split it into the steps of the task',
                 number,
                 "subtask",
             )
-        if _plain(stage.subtask) != _plain(plan.steps[step].subtask):
+        if plain_text(stage.subtask) != plain_text(plan.steps[step].subtask):
             warn(
                 f'stage "{stage.subtask}" is repeated as "{plan.steps[step].subtask}"; use one text for both attempts, '
                 "or correct the stage number in falls_back_to",
                 number,
                 "falls_back_to",
             )
-    for text, count in Counter(_plain(stage.subtask) for stage in plan.steps).items():
+    for text, count in Counter(plain_text(stage.subtask) for stage in plan.steps).items():
         if count > 1:
             warn(
                 f'{count} stages have the text "{text}" and count as separate steps; if the steps differ, use '
                 "different texts",
-                next(number for number, stage in _numbered(annotation.stages) if _plain(stage.subtask) == text),
+                next(number for number, stage in _numbered(annotation.stages) if plain_text(stage.subtask) == text),
                 "subtask",
             )
     if annotation.success and len(annotation.kept_stages) == 1:
@@ -253,6 +254,23 @@ def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: Toke
         f"{budget.context}. Lower image.max_pixels (now {budget.max_pixels}) or data.window.size"
     )
     return [Finding("error", demonstration.path, message, field="video")]
+
+
+def _check_task_texts(demonstrations: Sequence[Demonstration]) -> list[Finding]:
+    """Find task texts that are one task to a person and two to the model."""
+    texts = {demonstration.annotation.task: demonstration.path for demonstration in reversed(demonstrations)}
+    first = {plain_text(text): text for text in texts}  # the last one stays: that of the first demonstration
+    findings = []
+    for demonstration in demonstrations:
+        task = demonstration.annotation.task
+        other = first[plain_text(task)]
+        if task != other:
+            message = (
+                f"{differing_texts(task, other)} the task of {texts[other]}; the model would learn two tasks. "
+                "Write the text in the same way in both files"
+            )
+            findings.append(Finding("error", demonstration.path, message, field="task"))
+    return findings
 
 
 def _check_together(demonstrations: Sequence[Demonstration]) -> list[Finding]:
@@ -307,7 +325,3 @@ def _from_problem(path: str, place: str, message: str) -> Finding:
 def _numbered(stages: Sequence[Stage]) -> list[tuple[int, Stage]]:
     """Return the kept stages with their numbers, counted from 1 over all stages."""
     return [(number, stage) for number, stage in enumerate(stages, start=1) if not stage.excluded]
-
-
-def _plain(text: str) -> str:
-    return text.strip().rstrip(".").lower()

@@ -84,6 +84,24 @@ def with_unique_names(demonstrations: Sequence[Demonstration]) -> list[Demonstra
     return [replace(demonstration, name=name) for demonstration, name in zip(demonstrations, names, strict=True)]
 
 
+def refuse_repeated_recordings(demonstrations: Sequence[Demonstration]) -> None:
+    """Refuse demonstrations of one recording, by the content of every camera: a mean would count it twice.
+
+    Raises:
+        ValueError: Two of them have a recording in common; the message names both.
+    """
+    first: dict[str, Demonstration] = {}
+    for demonstration in demonstrations:
+        annotation = demonstration.annotation
+        for fingerprint in {annotation.fingerprint, *(camera.fingerprint for camera in annotation.cameras)}:
+            other = first.setdefault(fingerprint, demonstration)
+            if other is not demonstration:
+                raise ValueError(
+                    f"{demonstration.path} and {other.path} are of one recording (fingerprint {fingerprint}), which "
+                    "would count twice; name one of them"
+                )
+
+
 def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> Demonstration:
     """Read one annotation file and find its videos; as `read_demonstrations`."""
     annotation = read_annotation(path)

@@ -25,6 +25,7 @@ from dataset.window import (
     rewind_window_indices,
     window_indices,
 )
+from dataset.wording import same_text
 
 SPEED_RANGE = 2.0  # "speed" samples play between half and twice the speed
 
@@ -89,7 +90,7 @@ def build_sample_set(
             window,
             sampling,
             curve=demonstration_curve(demonstration, labels),
-            other_tasks=[task for task in tasks if task != demonstration.annotation.task],
+            other_tasks=[task for task in tasks if not same_text(task, demonstration.annotation.task)],
         )
     ]
 
@@ -125,7 +126,7 @@ def build_samples(
     """
     annotation = demonstration.annotation
     curve = label_curve(annotation) if curve is None else curve
-    wrong_tasks = [task for task in (*sampling.wrong_tasks, *other_tasks) if task != annotation.task]
+    wrong_tasks = [task for task in (*sampling.wrong_tasks, *other_tasks) if not same_text(task, annotation.task)]
     if sampling.wrong_task_share and not wrong_tasks:
         raise ValueError(
             f"data.sampling.wrong_task_share is {sampling.wrong_task_share}, but {demonstration.path} has the only "

@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.demonstration import read_demonstrations, video_notices
+from dataset.demonstration import read_demonstrations, refuse_repeated_recordings, video_notices
 from dataset.files import refuse_overwriting, write_text_atomically
-from infer.model.adapter_folder import read_train_summary
+from infer.model.adapter_folder import read_recipe_document, read_train_summary
 from infer.model.source import ModelSource
 from infer.records import make_records, write_records
+from infer.report.other_tasks import draw_other_tasks
 
 if TYPE_CHECKING:
     from dataset.demonstration import Demonstration
+    from infer.model.model import ProgressModel
     from infer.report.evaluate import EvaluationSpec
     from infer.report.summary import Report
 
@@ -42,18 +45,19 @@ def make_report(
         source: The adapter, or a base.
         annotations: The held-out set.
         output: Folder for `report.html`, `report.md`, `report.json` and `predictions/`.
-        spec: The settings of the evaluation.
+        spec: The settings of the evaluation; its other tasks are drawn here.
         train_annotations: Annotations of the training demonstrations; by default those in the adapter's recipe.
         command: The words of the command line, for the provenance.
 
     Raises:
-        ValueError: An annotation, the model or the adapter folder cannot be used.
+        ValueError: An annotation, the model or the adapter folder cannot be used, or a recording is given twice.
     """
     started = time.monotonic()
     from dataset.recording_identity import seen_in_training
     from infer.report.training_demonstration import find_training_demonstrations
 
     demonstrations = read_demonstrations(annotations)
+    refuse_repeated_recordings(demonstrations)
     refuse_overwriting(Path(output) / "report.json", [demonstration.path for demonstration in demonstrations])
     for demonstration in demonstrations:
         for _, text in video_notices(demonstration):
@@ -73,6 +77,7 @@ def make_report(
     from infer.report.summary import summarise
 
     model = ProgressModel.load(source)
+    spec = replace(spec, other_tasks=_far_tasks(model, source, demonstrations))
     results = list(evaluate(model, demonstrations, spec, not_held_out))
     predictions = None
     if training_demonstrations:
@@ -82,6 +87,15 @@ def make_report(
     report = summarise(results, predictions, notices, train, provenance, measured_cost(model, results), seconds)
     write_report(report, output)
     return report
+
+
+def _far_tasks(model: ProgressModel, source: ModelSource, demonstrations: Sequence[Demonstration]) -> tuple[str, ...]:
+    """Draw other tasks that are far from what the adapter learned, by the seed of its data."""
+    recipe = read_recipe_document(source.model_path) if source.use_lora else {}
+    sampling = (recipe.get("data") or {}).get("sampling") or {}
+    learned = [demonstration.annotation.task for demonstration in demonstrations]
+    learned += [*(model.progress_config.tasks if model.progress_config else ()), *(sampling.get("wrong_tasks") or ())]
+    return draw_other_tasks(learned, sampling.get("seed") or 0)
 
 
 def write_report(report: Report, output: str | Path) -> None:
