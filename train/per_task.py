@@ -9,11 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.annotation_file import read_annotation
-<<<<<<< HEAD
-=======
 from dataset.wording import differing_texts, same_text
-from train.adapter_writer import bare_base
->>>>>>> truth
 from train.callbacks import TrainingError
 from train.configs import build_configs
 from train.lora import load_base, train_lora
