@@ -33,6 +33,7 @@ from infer.model.identity import identity_of_files
 from infer.model.source import ModelSource
 from infer.model.transformers_internals import resized_shape
 from infer.records import Prediction, make_prediction
+from infer.vllm.probe import refuse_inactive_adapter
 from infer.vllm.server import ADAPTER_NAME, BASE_NAME, DEFAULT_SERVER
 
 TIMEOUT_SEC = 600
@@ -84,6 +85,8 @@ class VllmEngine:
                 f'the server {self.server} has no model "{self.name}", only {", ".join(names)}; start it with '
                 "`python -m infer.vllm` and the same --model_path, or name the model with --server_model"
             )
+        if served.source.use_lora:
+            refuse_inactive_adapter(self, served.source.model_path)
 
     def predict(
         self,
