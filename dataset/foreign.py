@@ -55,6 +55,11 @@ _BEGINNINGS = {  # first bytes: the suffix of the kind
 }
 
 
+def is_address(path: str | Path) -> bool:
+    """Return whether a path is the address of something elsewhere."""
+    return _ADDRESS.match(str(path)) is not None
+
+
 def foreign_kind(path: str | Path) -> str | None:
     """Return what a path is, if it is no video, and how to get it in; None if it may be a video.
 

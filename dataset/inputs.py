@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dataset.foreign import foreign_kind
+from dataset.foreign import foreign_kind, is_address
 from dataset.image_folder import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_folder
 
 Paths = str | Path | Iterable[str | Path]
@@ -72,6 +72,8 @@ def _expand(paths: Paths, is_one: Callable[[Path], bool], none: str, pictures: b
 
 
 def _matches(path: str | Path) -> Sequence[Path]:
+    if is_address(path):
+        raise ValueError(f"{path} {foreign_kind(path)}")
     if Path(path).exists() or not glob.has_magic(str(path)):
         return [Path(path)]
     matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]

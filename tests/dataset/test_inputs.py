@@ -58,6 +58,12 @@ def test_a_picture_beside_videos_makes_no_folder_of_pictures(folder):
     assert len(find_videos(folder)) == 4
 
 
+@pytest.mark.parametrize("find", [find_videos, find_annotations])
+def test_an_address_is_no_path_and_no_pattern(find):
+    with pytest.raises(ValueError, match=r"https://x\.org/v\.mp4\?signed=1 is an address, and only files are read"):
+        find(["https://x.org/v.mp4?signed=1"])
+
+
 def test_a_path_without_videos_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no video"):
         find_videos(tmp_path)
