@@ -29,7 +29,7 @@ _STEP_NUMBER = r"\(?\d{1,6}\s?[.):]+(?![\d.):])"  # "1.", "1)", "1.)", "(1)", "0
 _NUMBERED_LINE = re.compile(rf"^\s*{_STEP_NUMBER}[^\S\n]*(\S.*?)\s*$", re.MULTILINE)
 _BULLET_LINE = re.compile(r"^\s*(?:[-*–][^\S\n]+|•\s*)(\S.*?)\s*$", re.MULTILINE)
 _NUMBER_INSIDE = re.compile(rf"(?:(?<=\s)|^){_STEP_NUMBER}\s*")
-_SENTENCE_END = re.compile(rf"\n|(?<![\s(]\d)(?<![\s(]\d\d)(?<!^\d)(?<!^\d\d)\.(?!\d)", re.MULTILINE)
+_SENTENCE_END = re.compile(r"\n|(?<![\s(]\d)(?<![\s(]\d\d)(?<!^\d)(?<!^\d\d)\.(?!\d)", re.MULTILINE)
 _THEREFORE = re.compile(r"\btherefore\b", re.IGNORECASE)
 
 
