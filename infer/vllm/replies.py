@@ -85,7 +85,8 @@ def refuse_other_model(models: dict[str, Any], name: str, server: str, source: M
         theirs, ours = ((Path(folder) / ADAPTER_WEIGHTS).read_bytes() for folder in (root, source.model_path))
         if theirs != ours:
             raise ModelError(
-                f'"{name}" of the server {server} is the adapter {root}, not {source.model_path}; {START} and --use_lora'
+                f'"{name}" of the server {server} is the adapter {root}, not {source.model_path}; {START}'
+                " and --use_lora"
             )
     base = by_name.get(parent, {}).get("root") if parent else None
     if base and Path(base).is_dir():
