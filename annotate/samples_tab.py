@@ -76,7 +76,7 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
     if train_on == "labelled":
         episodes = [episode for episode in store.episodes.values() if episode.status == "labelled" or episode.id == key]
     demonstrations = {episode.id: read_demonstration(episode.annotation) for episode in episodes}
-    findings = check_demonstration(demonstrations[key], labels=data.labels, pixels=True)
+    findings = check_demonstration(demonstrations[key], labels=data.labels, window=data.window, pixels=True)
     if any(finding.level == "error" for finding in findings):
         return SamplePreview(tuple(findings))
     samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)

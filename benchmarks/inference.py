@@ -68,7 +68,7 @@ def random_weights(arguments: argparse.Namespace) -> None:
     window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
     indices = range(30, 30 + arguments.live)
-    windows = [window_indices(window, t, reader.fps) for t in indices]
+    windows = [window_indices(window, t, reader.timing) for t in indices]
     pictures = dict(reader.iter_frames({i for window_frames in windows for i in window_frames}))
     features: dict[int, FrameFeatures] = {}
     drafts: list[list[int]] = []
@@ -104,7 +104,7 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
             left -= len(frames)
             if not frames:
                 break
-            windows = [window_indices(window, t, reader.fps) for t in frames]
+            windows = [window_indices(window, t, reader.timing) for t in frames]
             distinct_frames += len({index for indices in windows for index in indices})
 
             before = encodings[0]
@@ -161,7 +161,7 @@ def live(model: ProgressModel, arguments: argparse.Namespace) -> None:
         prediction = stream.push(frame)
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
-        frames_of_window = [pictures[i] for i in window_indices(window, index, reader.fps)]
+        frames_of_window = [pictures[i] for i in window_indices(window, index, reader.timing)]
         (answer,) = naive_answers(model, [frames_of_window], prompt, arguments.max_new_tokens)
         naive.append(time.perf_counter() - started)
         equal += prediction.model_output == answer

@@ -24,7 +24,7 @@ from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
 from dataset.similarity import cached_hashes, longest_still_run
 from dataset.video import VideoError, VideoReader
-from dataset.window import WindowSpec
+from dataset.window import WindowSpec, wide_windows
 from dataset.wording import differing_texts, plain_text
 
 SHORT_STAGE_FRAMES = 3
@@ -71,7 +71,8 @@ def check_files(
         paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for videos that have moved.
         labels: How the recipe interpolates progress.
-        window: The recipe's window rule; with `budget`, the tokens of a sample are checked.
+        window: The recipe's window rule: the rate of the videos is compared with it, and with `budget` the tokens of a
+            sample are checked.
         budget: The largest number of tokens of a sample.
 
     Returns:
@@ -117,6 +118,8 @@ def check_demonstrations(
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
             findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
+        if window is not None:
+            findings += _check_rate(demonstration, window)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
     return findings + _check_task_texts(demonstrations) + _check_together(demonstrations)
@@ -238,6 +241,12 @@ def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labe
             )
             findings.append(Finding("warning", demonstration.path, message, number))
     return findings
+
+
+def _check_rate(demonstration: Demonstration, window: WindowSpec) -> list[Finding]:
+    """Find a video with fewer frames per second than the window rule asks for."""
+    wide = wide_windows(window, demonstration.timing)
+    return [Finding("warning", demonstration.path, f"the video {wide}", field="video")] if wide else []
 
 
 def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: TokenBudget) -> list[Finding]:

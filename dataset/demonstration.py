@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataset.annotation import MAIN_CAMERA, Annotation, AnnotationError, Problem
@@ -17,6 +17,7 @@ from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
 from dataset.inputs import Paths, find_annotations
 from dataset.unique_names import unique_names
 from dataset.video import VideoError, VideoReader, has_fingerprint
+from dataset.window import Timing
 
 RATE_TOLERANCE = 1e-3  # relative: a rate that was rounded by hand is no other rate
 
@@ -33,6 +34,7 @@ class Demonstration:
         moved: Whether a video was found by its content, at another path than the recorded one.
         name: Its name among the demonstrations that it was read with (`dataset.unique_names`); by default the name of
             the file without its ending.
+        video_timing: When the frames of its video come; None where the video was not opened.
     """
 
     path: str
@@ -41,10 +43,16 @@ class Demonstration:
     cameras: tuple[str, ...] = ()
     moved: bool = False
     name: str = ""
+    video_timing: Timing | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).stem)
+
+    @property
+    def timing(self) -> Timing:
+        """What windows go by: the timing of the video, or the annotation's rate where it was not opened."""
+        return self.annotation.fps if self.video_timing is None else self.video_timing
 
     @property
     def views(self) -> dict[str, str]:
@@ -108,7 +116,8 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
     recorded = resolve_video(path, annotation)
     folders = [Path(path).parent, *map(Path, search)]
     video = _find_video(path, recorded, annotation.fingerprint, annotation.num_frames, folders)
-    problems = recording_problems(annotation, VideoReader(video, "pyav"))
+    reader = VideoReader(video, "pyav")
+    problems = recording_problems(annotation, reader)
     if problems:
         raise AnnotationError(problems, source=f"annotation {path}: ")
     moved, cameras = video != recorded, []
@@ -124,7 +133,7 @@ def read_demonstration(path: str | Path, search: Sequence[str | Path] = ()) -> D
             )
         moved = moved or view != recorded
         cameras.append(str(view))
-    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved)
+    return Demonstration(str(path), annotation, str(video), tuple(cameras), moved, video_timing=reader.timing)
 
 
 def video_notices(demonstration: Demonstration) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ from dataset.foreign import foreign_kind
 from dataset.image_folder import has_transparency, image_files, image_rate, read_image
 from dataset.index_cache import IndexCache
 from dataset.notices import TRANSPARENT, video_notices
+from dataset.window import ROUNDING_SEC, Timing, timing_of
 
 __all__ = ["BACKENDS", "Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint", "set_default_backend"]
 
@@ -81,6 +82,7 @@ class VideoReader:
         backend: "pyav" or "decord".
         fps: Mean frames per second.
         timestamps_sec: Presentation time of every frame, float64, shape (num_frames,), starting at 0.
+        timing: What windows go by: `fps` where the rate is constant, else `timestamps_sec`.
 
     Raises:
         VideoError: The file is missing, empty, corrupt or has no video stream.
@@ -97,6 +99,9 @@ class VideoReader:
         pts = np.asarray(self._index.pts, dtype=np.float64)
         self.timestamps_sec: np.ndarray = (pts - pts[0]) * float(self._index.time_base)
         self.fps = self._mean_fps()
+        tick = float(self._index.time_base)
+        coarse = tick if 3 * tick <= 1 / self.fps else 0.0  # GIF counts hundredths of a second
+        self.timing: Timing = timing_of(self.timestamps_sec, self.fps, max(ROUNDING_SEC, coarse))
         self._decord = None
         if self.backend == "decord":
             self._decord = open_decord(self)

@@ -18,14 +18,14 @@ from tqdm import tqdm
 from dataset.files import refuse_overwriting
 from dataset.inputs import find_videos
 from dataset.video import VideoError, VideoReader
-from dataset.window import WindowSpec, window_indices
+from dataset.window import WindowSpec, wide_windows, window_indices
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
 from infer.model.identity import Identity
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
-from infer.request import FrameChoice, Output, WindowRequest, choose_window
+from infer.request import FrameChoice, Output, WindowRequest, check_task, choose_window, foreign_task
 from infer.vllm.client import ServedModel, VllmEngine
 
 if TYPE_CHECKING:
@@ -90,20 +90,25 @@ def predict_recordings(
     for path, reader in readers.items():
         for notice in reader.notices:
             print(f"warning: {path} {notice}")
-    if not task.strip():
-        raise ValueError("the task text is empty; name what the robot shall do (--task)")
+    check_task(task)
     record_file = RecordFile(output.output_path, output.resume) if output.output_path is not None else None
     engine = load_engine(source, decoding)
     trained = engine.progress_config
-    if trained and task not in trained.tasks:
-        tasks = '" and "'.join(trained.tasks)
-        print(f'warning: the adapter was trained on "{tasks}", not on "{task}": do not trust its values')
+    if foreign := foreign_task(trained, task):
+        print(f"warning: {foreign}")
     rule = choose_window(trained, window)
     if record_file:
         record_file.made_by(
             {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
             | {"max_pixels": engine.max_pixels, "on_unparsed": output.on_unparsed, **decoding.of_answers()}
         )
+    wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
+    if wide:
+        others = (
+            f" ({len(wide) - 1} more of the {len(readers)} recordings are too slow as well)" if len(wide) > 1 else ""
+        )
+        path, found = next(iter(wide.items()))
+        print(f"warning: {path} {found}{others}")
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
     with record_file or nullcontext():
@@ -144,7 +149,8 @@ def load_engine(source: ModelSource | ServedModel | ProgressModel, decoding: Dec
     from infer.model.model import ProgressModel
     from infer.playback import TransformersEngine
 
-    return TransformersEngine(ProgressModel.load(source) if isinstance(source, ModelSource) else source)
+    model = ProgressModel.load(source) if isinstance(source, ModelSource) else source
+    return TransformersEngine(model, model.active_adapter)
 
 
 def _earlier_rows(
@@ -154,7 +160,7 @@ def _earlier_rows(
     rows = [row for row in record_file.earlier if row.get("video_path") == path]
     for number, row in enumerate(rows):
         same = number < len(sampled) and row["frame_index"] == sampled[number] and row.get("task") == task
-        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.fps):
+        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.timing):
             raise ValueError(
                 f"{record_file.path}: row {number} of {path} is frame {row['frame_index']} of the task "
                 f'"{row.get("task")}", which is not what this run would write; resume with the same task, window and '

@@ -78,7 +78,7 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     set_default_backend(recipe.data.video_backend)
     demonstrations = read_demonstrations(recipe.data.annotations)
     held_out = _held_out_episodes(recipe, demonstrations)
-    for finding in check_demonstrations(demonstrations):
+    for finding in check_demonstrations(demonstrations, window=recipe.data.window):
         print(f"{finding.level}: {finding.where}: {finding.message}")
     for demonstration in demonstrations:
         for _, notice in video_notices(demonstration):

@@ -110,8 +110,8 @@ def answer_block(
     def decode(numbers: Sequence[int]) -> list[WindowAnswer]:
         streams = [windows[number][-1] for number in numbers]  # the frame that is answered
         features = video.windows([windows[number] for number in numbers], budget)
-        known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
         with model.adapter_switch(adapter):
+            known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
             return decode_windows(model, features, [prompt] * len(features), decoding, known_answers, streams)
 
     whole = range(len(windows))
@@ -121,7 +121,8 @@ def answer_block(
             batch, left = left[: limit.size], left[limit.size :]
             for number, answer in zip(batch, limit.run(decode, batch), strict=True):
                 answers[number] = answer
-                memory.add(number, answer.tokens)
+                with model.lock:  # recent answers are shared with other threads
+                    memory.add(number, answer.tokens)
             while next_number in answers:
                 yield answers[next_number]
                 next_number += 1

@@ -6,6 +6,7 @@ Knows logits; does not know texts or windows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class SeededDraws(LogitsProcessor):
         self._generators = [np.random.default_rng([seed % 2**64, stream]) for stream in streams]
         self._temperature = temperature
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return scores, shape (rows, vocabulary), that allow the drawn tokens only."""
         logits = scores.detach().cpu().double() / self._temperature  # the same numbers on every device
         cumulated = logits.softmax(-1).cumsum(-1)

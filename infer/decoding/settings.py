@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dataset.checked_numbers import check_number, check_whole
+
 DEFAULT_MAX_NEW_TOKENS = 256
 
 Readout = Literal["text", "expected"]
@@ -38,6 +40,9 @@ class Decoding:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "seed", "batch_size"):
+            check_whole(name, getattr(self, name))
+        check_number("temperature", self.temperature)
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1 token, about 60")
         if not self.temperature >= 0:

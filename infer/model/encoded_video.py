@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from dataset.video import VideoError
+from dataset.window import Timing
 from infer.model.model import PixelBudget, ProgressModel
 from infer.model.window_inputs import FrameFeatures
 
@@ -27,6 +28,7 @@ class FrameSource(Protocol):
 
     fps: float
     timestamps_sec: np.ndarray
+    timing: Timing
 
     def __len__(self) -> int: ...
 

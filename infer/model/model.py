@@ -9,6 +9,7 @@ windows are put together from it (`infer.model.window_inputs`).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -39,6 +40,9 @@ PixelBudget = tuple[int, int]  # least and most pixels of one image
 class ProgressModel:
     """A progress-reward model: a Qwen3-VL base and any number of LoRA adapters on it, one of them active.
 
+    Threads can share it. Whatever answers with an adapter does so inside `adapter_switch`, one thread at a time, and
+    binds adapter, window rule and pixels when it begins: another active adapter does not change them later.
+
     Attributes:
         model: The transformers model; a `PeftModel` when there is an adapter.
         tokenizer: Its tokenizer with the chat template.
@@ -46,9 +50,9 @@ class ProgressModel:
         image_processor: Its image processor, set to the pixel budget of the active adapter.
         base_name: Hub id (with its `@revision` where one was named) or path of the base model.
         adapters: How each adapter was trained, by name.
-        progress_config: How the active adapter was trained; None without one.
         end_token_id: The token that ends the answers which training teaches.
         end_token_ids: All tokens that end an answer: this one, and those of the base's generation settings.
+        lock: Held while adapters are loaded or switched, and while one of them answers.
     """
 
     def __init__(
@@ -63,8 +67,10 @@ class ProgressModel:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         self.base_name = base_name
-        self.progress_config = progress_config
         self.adapters = {DEFAULT_ADAPTER: progress_config} if progress_config else {}
+        self.lock = threading.RLock()
+        self._progress_config = progress_config
+        self._active = DEFAULT_ADAPTER if progress_config else None
         self.inputs = WindowInputs(self.base, tokenizer, base_name)
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
         self.end_token_ids = frozenset([self.end_token_id, *_list(self.base.generation_config.eos_token_id)])
@@ -97,7 +103,7 @@ class ProgressModel:
         if source.use_lora:
             loaded.load_adapter(source.model_path, DEFAULT_ADAPTER, source.base_model)
         else:
-            loaded.progress_config = config
+            loaded._progress_config = config
         return loaded
 
     def with_adapter(self, folder: str | Path) -> ProgressModel:
@@ -139,8 +145,26 @@ class ProgressModel:
         """Whether a LoRA adapter is loaded."""
         return hasattr(self.model, "peft_config")
 
+    @property
+    def progress_config(self) -> ProgressConfig | None:
+        """How the active adapter was trained; None without one."""
+        with self.lock:
+            return self._progress_config
+
+    @property
+    def active_adapter(self) -> str | None:
+        """Name of the active adapter, `BASE` without one; None for an adapter in training, which has no name yet."""
+        with self.lock:
+            return self._active or (None if self.has_adapter else BASE)
+
+    def config_of(self, name: str | None) -> ProgressConfig | None:
+        """Return how adapter `name` was trained; None and `BASE` take the active one's, to be asked alike."""
+        return self.progress_config if name in (None, BASE) else self._adapter(name)
+
     def load_adapter(self, folder: str, name: str | None = None, base_model: str | None = None) -> str:
         """Put an adapter on the base in memory, make it the active one and return its name.
+
+        Streams and predictions that exist keep the adapter that they began with.
 
         Args:
             folder: Adapter folder that `python -m train` wrote.
@@ -168,9 +192,10 @@ class ProgressModel:
                 f"warning: adapter {folder} names no digest of its base's weights (version 0.1 wrote none), so "
                 f"{self.base_name} is not compared with the base that it was trained on"
             )
-        self.model = put_adapter(self.model, folder, name).eval()
-        self.adapters[name] = config
-        self.set_adapter(name)
+        with self.lock:
+            self.model = put_adapter(self.model, folder, name).eval()
+            self.adapters[name] = config
+            self.set_adapter(name)
         return name
 
     def _is_base(self, trained_on: str) -> bool:
@@ -181,10 +206,12 @@ class ProgressModel:
 
     def set_adapter(self, name: str) -> None:
         """Make a loaded adapter the active one; its window rule and pixel budget come with it."""
-        self.progress_config = self._adapter(name)
-        self.model.set_adapter(name, inference_mode=True)
-        least, most = self.pixel_budget_of(name)
-        self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
+        config = self._adapter(name)
+        with self.lock:
+            self.model.set_adapter(name, inference_mode=True)
+            self._active, self._progress_config = name, config
+            least, most = self.pixel_budget_of(name)
+            self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
 
     def _adapter(self, name: str) -> ProgressConfig:
         if name not in self.adapters:
@@ -195,22 +222,22 @@ class ProgressModel:
     def adapter_switch(self, name: str | None = None) -> Iterator[None]:
         """Answer inside the block with adapter `name`; None leaves the active one, `BASE` takes none.
 
-        Vision features stay valid, as adapters leave the vision tower alone.
+        Other threads wait until the block ends. Vision features stay valid, as adapters leave the vision tower alone.
         """
-        if name == BASE and self.has_adapter:
-            with self.model.disable_adapter():
+        with self.lock:
+            if name == BASE and self.has_adapter:
+                with self.model.disable_adapter():
+                    yield
+            elif name in (None, BASE, self._active):
                 yield
-            return
-        if name in (None, BASE):
-            yield
-            return
-        active = next((key for key, config in self.adapters.items() if config is self.progress_config), None)
-        self.set_adapter(name)
-        try:
-            yield
-        finally:
-            if active is not None:
-                self.set_adapter(active)
+            else:
+                before = self._active
+                self.set_adapter(name)
+                try:
+                    yield
+                finally:
+                    if before is not None:
+                        self.set_adapter(before)
 
     def recent_answers(self, task: str) -> dict[tuple[int, ...], None]:
         """Return the memory of distinct answers to one task, as tokens, the latest last: answer drafts for the next."""
@@ -219,7 +246,8 @@ class ProgressModel:
     @property
     def pixel_budget(self) -> PixelBudget:
         """Least and most pixels of one image for the active adapter; features of two budgets differ."""
-        return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
+        with self.lock:
+            return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
 
     def pixel_budget_of(self, name: str | None) -> PixelBudget:
         """Return the pixel budget of adapter `name`; None and `BASE` take the present one, of the active adapter."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset.budget import TokenBudget, read_token_budget
+from dataset.checked_numbers import check_whole
 from infer.model.adapter_folder import (
     PROGRESS_CONFIG,
     ProgressConfig,
@@ -54,6 +55,10 @@ class ModelSource:
     load_in_4bit: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("min_pixels", "max_pixels"):
+            value = getattr(self, name)
+            if value is not None and check_whole(name, value) < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1 (leave it out for the base's own)")
         if self.torch_dtype not in ("auto", *DTYPES):
             raise ModelError(f'torch_dtype "{self.torch_dtype}" is unknown; use auto, {", ".join(DTYPES)}')
 

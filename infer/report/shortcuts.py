@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.prompts import build_prompt
-from dataset.window import WindowSpec, window_indices
+from dataset.window import Timing, WindowSpec, window_indices
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding, Readout
 from infer.decoding.window_answer import WindowAnswer
@@ -153,13 +153,13 @@ def count_shortcut_windows(frames: int, per_episode: int) -> int:
     return (len(SCENE_TESTS) + 1) * min(frames, per_episode) + (len(SHADES) if per_episode else 0)
 
 
-def changed_windows(window: WindowSpec, t: int, fps: float, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
+def changed_windows(window: WindowSpec, t: int, timing: Timing, rng: np.random.Generator) -> dict[str, tuple[int, ...]]:
     """Return the window of frame `t` as each of `SCENE_TESTS` changes it, as source frames; all end at `t`."""
-    plain = window_indices(window, t, fps)
+    plain = window_indices(window, t, timing)
     return {
         "frozen": (t,) * len(plain),
-        "half_speed": window_indices(window, t, fps, stretch=0.5),
-        "double_speed": window_indices(window, t, fps, stretch=2.0),
+        "half_speed": window_indices(window, t, timing, stretch=0.5),
+        "double_speed": window_indices(window, t, timing, stretch=2.0),
         "shuffled": (*(int(index) for index in rng.permutation(plain[:-1])), t),
     }
 
@@ -185,8 +185,8 @@ def run_shortcuts(
     task, window, frames = plan.task, plan.window, list(plan.frames)
     reader, limit = video.reader, model.batch_limit(plan.batch_size, "windows", window, model.pixel_budget_of(adapter))
     rng = np.random.default_rng(plan.seed)
-    unchanged = [window_indices(window, t, reader.fps) for t in frames]
-    variants = [changed_windows(window, t, reader.fps, rng) for t in frames]
+    unchanged = [window_indices(window, t, reader.timing) for t in frames]
+    variants = [changed_windows(window, t, reader.timing, rng) for t in frames]
 
     def decode_all(windows: list[list[FrameFeatures]], text: str, readout: Readout = "text") -> list[WindowAnswer]:
         prompt, drafts = build_prompt(text), list(model.recent_answers(text))[:-5:-1]

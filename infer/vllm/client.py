@@ -97,7 +97,7 @@ class VllmEngine:
         pictures: dict[int, str] = {}
         for start in range(0, len(frame_indices), decoding.batch_size):
             batch = list(frame_indices[start : start + decoding.batch_size])
-            windows = [window_indices(window, t, reader.fps) for t in batch]
+            windows = [window_indices(window, t, reader.timing) for t in batch]
             needed = {index for indices in windows for index in indices}
             pictures = {index: picture for index, picture in pictures.items() if index in needed}
             broken = None

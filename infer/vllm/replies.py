@@ -34,8 +34,8 @@ def answer_in(reply: dict[str, Any], server: str) -> str:
         ModelError: The reply holds no choice, or no text.
     """
     choices = reply.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice.get("message")
     if not isinstance(message, dict):
         raise ModelError(f"the server {server} replies without a choice: {_short(reply)}; see the log of the server")
     content = message.get("content")
