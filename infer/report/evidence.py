@@ -50,10 +50,8 @@ class EpisodeFigures:
 
     @property
     def counted_end(self) -> float:
-        """The final value, percent; without one, 0 for a success and 100 for a failure."""
-        if self.end is not None:
-            return self.end
-        return NOT_DONE if self.success else DONE
+        """The final value, percent; see `counted_end`."""
+        return counted_end(self.success, self.end)
 
     @property
     def undefined(self) -> list[str]:
@@ -144,6 +142,13 @@ class Evidence:
         """Tasks of the episodes that the adapter was not trained on; empty for a base."""
         trained = {plain_text(text) for text in self.trained_tasks}
         return [text for text in self.tasks if trained and plain_text(text) not in trained]
+
+
+def counted_end(success: bool, end: float | None) -> float:
+    """Return a final value, percent; without one, what is wrong for the outcome: 0 for a success, 100 for a failure."""
+    if end is not None:
+        return end
+    return NOT_DONE if success else DONE
 
 
 def gather_evidence(

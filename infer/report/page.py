@@ -154,9 +154,9 @@ def _score(score: dict[str, Any], unit: str) -> str:
     """Return what a predictor gets in a shortcut test, with its unit."""
     if score["measured"] is None:
         return "not measured"
-    text = f"{score['measured']:.1f} {unit}" if unit else f"{score['measured']:.2f}"
+    text = f"{score['measured']:.1f} {unit}" if unit else f"{round(score['measured'], 2) + 0.0:.2f}"
     if score["order"] is not None:
-        text += f", correlation {score['order']:.2f}"
+        text += f", correlation {round(score['order'], 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
     return text if score["spread"] is None else f"{text}, spread {score['spread']:.0f} points"
 
 

@@ -70,15 +70,11 @@ def _rules_of_answers(evidence: Evidence) -> dict[str, tuple[str, str]]:
             "Train longer, or raise --max_new_tokens if answers are cut off.",
         )
     if order is not None and order < LEAST_ORDER:
-        without = sum(episode.order is None for episode in evidence.successes)
-        counted = (
-            f" ({without} of {len(evidence.successes)} have none, which counts as {WORST_ORDER:g})" if without else ""
-        )
         rules["order"] = (
             "The values are the same everywhere (or missing): they say nothing about the task."
-            if without == len(evidence.successes)
+            if all(episode.order is None for episode in evidence.successes)
             else f"The values do not follow the task: cycle_voc {beside_limit(order, LEAST_ORDER, 2)} on held-out "
-            f"successes{counted}; one that follows the scene scores near 1, the time baseline near 0.",
+            f"successes{_without_order(evidence)}; one that follows the scene scores near 1, the time baseline near 0.",
             "Check the annotation (python -m dataset ... --check, --preview), then train again or use a larger base.",
         )
     if order is not None and evidence.base_order is not None and order <= evidence.base_order:
@@ -146,8 +142,8 @@ def _rules_of_quality(evidence: Evidence) -> dict[str, tuple[str, str]]:
         )
     if order is not None and LEAST_ORDER <= order < GOOD_ORDER:
         rules["weak order"] = (
-            f"The values follow the task only roughly: cycle_voc {beside_limit(order, GOOD_ORDER, 2)}; "
-            f"{GOOD_ORDER:g} is good.",
+            f"The values follow the task only roughly: cycle_voc {beside_limit(order, GOOD_ORDER, 2)}"
+            f"{_without_order(evidence)}; {GOOD_ORDER:g} is good.",
             "Annotate one more demonstration that differs from the first and train on both.",
         )
     orders = [(episode.order, episode.name) for episode in evidence.successes if episode.order is not None]
@@ -199,6 +195,11 @@ def _rules_of_tests(evidence: Evidence) -> dict[str, tuple[str, str]]:
             "Evaluate on more held-out successes, and leave --shortcut_windows at its default.",
         )
     return rules
+
+
+def _without_order(evidence: Evidence) -> str:
+    count = sum(episode.order is None for episode in evidence.successes)
+    return f" ({count} of {len(evidence.successes)} have none, which counts as {WORST_ORDER:g})" if count else ""
 
 
 def _scene_figure(result: ShortcutResult) -> str:

@@ -18,7 +18,7 @@ from infer.metrics.block import COLUMNS, mean_block, rounded
 from infer.metrics.calibration import ReliabilityBin, ece, reliability_bins
 from infer.metrics.intervals import bootstrap_interval
 from infer.report.evaluate import BASELINES, CONSTANT, EpisodeResult, TrainingPredictions
-from infer.report.evidence import gather_evidence
+from infer.report.evidence import counted_end, gather_evidence
 from infer.report.shortcut_scores import Score, ShortcutResult, score_shortcuts
 from infer.report.verdict import Verdict, decide
 
@@ -180,6 +180,7 @@ def summarise_success(
 ) -> dict[str, Any]:
     """Return how well the final value of an episode predicts its outcome, at two thresholds.
 
+    An episode without a final value counts as predicted wrongly.
     The second threshold is the best one on the frames of the training demonstrations; null where these were not found.
     """
     best = None
@@ -188,7 +189,8 @@ def summarise_success(
     outcomes = [result.demonstration.annotation.success for result in held_out]
     document: dict[str, Any] = {"threshold": SUCCESS_THRESHOLD, "best_on_training": _round(best)}
     for name in predictors:
-        ends = [np.nan if end is None else end for end in (result.metrics[name]["final"] for result in held_out)]
+        finals = [result.metrics[name]["final"] for result in held_out]
+        ends = [counted_end(outcome, final) for outcome, final in zip(outcomes, finals, strict=True)]
         document[name] = {
             "auroc": _round(success.auroc(outcomes, ends)),
             "accuracy": _round(success.accuracy(outcomes, ends)),

@@ -7,10 +7,12 @@ import pytest
 from material import DEMO, NANO
 from report_material import good_results, make_answers, make_report_of, make_result
 
+from dataset.demonstration import read_demonstrations
+from infer.model.adapter_folder import RECIPE
 from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 from infer.report.__main__ import main, make_parser
-from infer.report.card import make_report, write_report
+from infer.report.card import _far_tasks, make_report, write_report
 from infer.report.evaluate import EvaluationSpec
 
 
@@ -77,6 +79,19 @@ def test_a_copy_of_an_episode_is_refused_before_the_model_loads(annotation_path,
         shutil.copy(path, copy / path.name)
     with pytest.raises(ValueError, match=r"copy/.*json and .*json are of one recording .*; name one of them"):
         make_report(ModelSource(str(NANO)), [annotation_path, copy / annotation_path.name], tmp_path / "out", None)
+
+
+def test_other_tasks_are_far_from_the_recipe_and_drawn_by_its_seed(annotation_path, tmp_path):
+    demonstrations = read_demonstrations([annotation_path])
+    model = SimpleNamespace(progress_config=SimpleNamespace(tasks=("Peel the banana",)))
+    source = ModelSource(str(tmp_path), use_lora=True)
+    drawn = set()
+    for seed in range(4):
+        sampling = {"seed": seed, "wrong_tasks": ["Light the candle"]}
+        (tmp_path / RECIPE).write_text(json.dumps({"data": {"sampling": sampling}}))
+        drawn.add(_far_tasks(model, source, demonstrations))
+    assert len(drawn) == 4
+    assert not {"Peel the banana", "Light the candle"} & {text for texts in drawn for text in texts}
 
 
 def test_an_adapter_flag_for_a_base_is_refused():
