@@ -24,7 +24,7 @@ from infer.model.adapter_folder import ProgressConfig, base_of_adapter, refuse_v
 from infer.model.adapter_weights import put_adapter
 from infer.model.base_files import base_digest, refuse_other_weights, resolve_model_name, split_revision
 from infer.model.batch_limit import BatchLimit
-from infer.model.devices import best_attention, best_device, check_device, four_bits, resolve_dtype
+from infer.model.devices import allow_tf32, best_attention, best_device, check_device, four_bits, resolve_dtype
 from infer.model.errors import ModelError
 from infer.model.loaded_base import load_base, load_image_processor
 from infer.model.source import ModelSource
@@ -89,6 +89,7 @@ class ProgressModel:
         device = source.device or best_device()
         check_device(device)
         dtype = resolve_dtype(source.torch_dtype, device)
+        allow_tf32(device, dtype)
         options = {"dtype": dtype, "attn_implementation": source.attn_implementation or best_attention(device, dtype)}
         if source.load_in_4bit:
             options |= four_bits(device, dtype)
