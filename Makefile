@@ -62,11 +62,14 @@ test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
 # name the variable that a target lacks, with an example
 need = $(if $(strip $($(1))),,$(error $(1) is missing, for example: make $@ $(2)))
 
-annotate: setup  ## mark stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret] [SET=...]
+ifneq ($(AUTH),)
+export ONETAKE_AUTH := $(AUTH)
+endif
+
+annotate: setup  ## mark stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0, and the login in the environment: ONETAKE_AUTH=me:secret] [SET=...]
 	$(call need,VIDEO,VIDEO=my.mp4 TASK="What the robot does")
 	$(strip $(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
-	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
-	  $(if $(AUTH),--auth "$(AUTH)") $(SET))
+	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") $(SET))
 
 samples: setup  ## check an annotation and write the samples of a recipe: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl] [SET=...]
 	$(call need,ANNOTATIONS,ANNOTATIONS=my.json)

@@ -15,6 +15,7 @@ from dataset.annotation import MAIN_CAMERA
 from dataset.foreign import foreign_kind
 from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
 from dataset.inputs import find_videos
+from dataset.unique_names import unique_names
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Episode:
 
     Args:
         id: Stable name for browsers: derived from the path, the same after a restart.
+        name: Tells it apart from the others of the queue, for people.
         video: The file that is annotated.
         annotation: The file of its finished annotation.
         cameras: Name and file of every camera, `video` first; all share one frame number.
     """
 
     id: str
+    name: str
     video: Path
     annotation: Path
     cameras: tuple[tuple[str, Path], ...]
@@ -75,7 +78,7 @@ def find_episodes(
             raise ValueError(f"video {video}: {foreign}")
         if not video.exists():
             raise ValueError(f"video {video}: no such file or folder; check the path")
-    for video in files:
+    for video, name in zip(files, unique_names(files), strict=True):
         annotation = Path(output or video.parent) / f"{video.stem}.json"
         other = video_of.setdefault(annotation.absolute(), video)
         if other != video:
@@ -83,8 +86,8 @@ def find_episodes(
                 f"{other} and {video} would share the annotation {annotation}; give one of the videos another name"
             )
         key = hashlib.sha256(str(video.absolute()).encode()).hexdigest()[:12]
-        further = [(name, _find_camera(name, Path(path), video, len(files))) for name, path in (cameras or {}).items()]
-        episodes[key] = Episode(key, video, annotation, ((MAIN_CAMERA, video), *further))
+        further = [(view, _find_camera(view, Path(path), video, len(files))) for view, path in (cameras or {}).items()]
+        episodes[key] = Episode(key, name, video, annotation, ((MAIN_CAMERA, video), *further))
     return episodes
 
 

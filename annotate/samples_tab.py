@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from annotate.findings import PageFinding, check_demonstration, find_missing
+from annotate.findings import PageFinding, check_demonstration, find_missing, outdated_annotation
 from annotate.store import Store
 from dataset.demonstration import read_demonstration
 from dataset.preview import choose_samples
@@ -67,6 +67,8 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
         ValueError: The recipe cannot be used, or a file cannot be read.
     """
     missing = find_missing(store.load(key)[0])
+    if missing and store.episode(key).annotation.exists():
+        missing.append(outdated_annotation(store.episode(key).annotation))
     if missing:
         return SamplePreview(tuple(missing))
     if recipe not in find_recipes():

@@ -127,6 +127,32 @@ def _steps_of_one_line(line: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def end_of_open_tag(text: str) -> int | None:
+    """Return where the number of an answer begins: behind the last tag that is not closed, or is closed by a number.
+
+    Returns:
+        A place in the text; None without such a tag.
+    """
+    tags = list(_OPEN_TAG.finditer(text))
+    if not tags:
+        return None
+    end = tags[-1].end()
+    return end if "</progress>" not in text[end:].lower() or _PROGRESS_TAG.match(text, tags[-1].start()) else None
+
+
+def with_opening(text: str) -> str:
+    """Return the beginning of an answer with the progress sentence completed up to its number, or added as a line.
+
+    An answer that was cut off inside the sentence ends with a beginning of it, which is not repeated.
+    """
+    for length in range(min(len(text), len(PROGRESS_OPENING)), 0, -1):
+        begun = text[len(text) - length :]
+        before = text[: len(text) - length]
+        if PROGRESS_OPENING.startswith(begun) and (not before or before[-1].isspace()):
+            return text + PROGRESS_OPENING[length:]
+    return text + ("" if text.endswith("\n") or not text else "\n") + PROGRESS_OPENING
+
+
 def _without_progress_sentence(text: str) -> str:
     """Return an answer without its last sentence if that ends in a progress tag.
 

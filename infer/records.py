@@ -38,6 +38,7 @@ class Prediction:
             there), "forced" (the answer ran past its budget, and the model was made to fill in the tag), "previous"
             (repeated from an earlier frame, see `carry_forward`) or None.
         progress_std: Standard deviation of an expected value, points.
+        progress_mass: Share of the probability that an expected value follows to the last digit, 0 to 1.
     """
 
     frame_index: int
@@ -49,6 +50,7 @@ class Prediction:
     parsed_progress: float | None
     progress_source: ProgressSource | None
     progress_std: float | None = None
+    progress_mass: float | None = None
 
 
 def make_prediction(
@@ -65,6 +67,7 @@ def make_prediction(
         parsed_progress=answer.parsed,
         progress_source=answer.source,
         progress_std=answer.std,
+        progress_mass=answer.mass,
     )
 
 

@@ -93,7 +93,7 @@ LIMITS: dict[type, dict[str, dict[str, Any]]] = {
     Record: {"sample_index": {**COUNT, "description": "Counts the rows of one video from 0."}},
     Prediction: {
         "frame_index": COUNT, "timestamp_sec": COUNT, "window_frame_indices": WINDOW, "progress": PERCENT,
-        "parsed_progress": PERCENT, "progress_std": COUNT,
+        "parsed_progress": PERCENT, "progress_std": COUNT, "progress_mass": {"minimum": 0, "maximum": 1},
     },
     ProgressConfig: {"min_pixels": {"minimum": 1}, "max_pixels": {"minimum": 1}},
     WindowSpec: {

@@ -154,6 +154,13 @@ def memory_explained(recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
+def shortages_explained(recipe: Recipe, run: RunFolder) -> Iterator[None]:
+    """Turn lack of memory or of disk inside the block into an error that names what to do."""
+    with memory_explained(recipe), full_disk_explained(run):
+        yield
+
+
+@contextmanager
 def full_disk_explained(run: RunFolder) -> Iterator[None]:
     """Turn a full disk inside the block into an error that names what was kept; libraries raise their own kinds."""
     try:

@@ -6,8 +6,11 @@ Knows the trainer's log and the evaluations of held-out episodes; does not know 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from transformers import TrainerCallback
 
 from dataset.files import json_lines, write_text_atomically
 from dataset.video import VideoReader
-from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG
+from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG, WANDB_ID
 from infer.records import make_records, write_records
 from train.evaluation import EpisodeEvaluation
 from train.trl_internals import tensorboard_writer
@@ -144,6 +147,27 @@ def wandb_run(report_to: Sequence[str]) -> Any:
     import wandb
 
     return wandb if wandb.run is not None else None
+
+
+@contextmanager
+def one_wandb_run(report_to: Sequence[str], folder: Path) -> Iterator[None]:
+    """Let the run inside the block report to one wandb run, before and after an interruption.
+
+    Its id is kept in the run's folder. An id in the environment (`WANDB_RUN_ID`) goes first.
+    """
+    if "wandb" not in report_to or os.environ.get("WANDB_RUN_ID"):
+        yield
+        return
+    path = folder / WANDB_ID
+    if not path.exists():
+        write_text_atomically(path, f"{uuid.uuid4().hex[:12]}\n")
+    environment = {"WANDB_RUN_ID": path.read_text(encoding="utf-8").strip(), "WANDB_RESUME": "allow"}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name in environment:
+            os.environ.pop(name, None)
 
 
 def report_adapter(report_to: Sequence[str], output: Path) -> None:

@@ -30,21 +30,21 @@ from train.callbacks import (
     CheckWeights,
     SaveOnSignal,
     base_checksums,
-    full_disk_explained,
-    memory_explained,
     refuse_untrained,
+    shortages_explained,
 )
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import CurveFiles, report_adapter, write_log
+from train.curves import CurveFiles, one_wandb_run, report_adapter, write_log
 from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
-from train.run_folder import Interruption, RunFolder, seconds_of
+from train.run_folder import Interruption, RunFolder, seconds_of, step_of
 from train.run_inputs import describe_inputs
 from train.trainer import ProgressTrainer
 from train.training_data import TrainingData, read_training_data
+from train.trl_internals import continue_tensorboard
 
 
 def train_lora(
@@ -108,8 +108,10 @@ def _train_lora(
         checkpoint = run.open(recipe, inputs, resume)
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
-    with run.filled(), memory_explained(recipe), full_disk_explained(run):
+    with run.filled(), one_wandb_run(sft_config.report_to, run.partial), shortages_explained(recipe, run):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
+        if checkpoint:
+            continue_tensorboard(trainer, step_of(checkpoint))
         trainer.add_callback(CheckWeights(run))
         trainer.add_callback(SaveOnSignal(run, interruption, started - seconds_of(checkpoint)))
         trainer.add_callback(CurveFiles(run.partial))
@@ -229,7 +231,7 @@ def training_figures(
         "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
         "evaluations": evaluations(trainer.state.log_history),
         "best_step": trainer.state.best_global_step,
-        "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
+        "resumed_from_step": step_of(checkpoint) if checkpoint else None,
     }
 
 

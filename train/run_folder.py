@@ -189,6 +189,11 @@ def mark_complete(checkpoint: Path, seconds: float) -> None:
     write_text_atomically(checkpoint / COMPLETE, f"{seconds:.1f}\n")
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return the step after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def seconds_of(checkpoint: Path | None) -> float:
     """Return the seconds that a run had taken when it wrote a checkpoint; 0 without one."""
     return float((checkpoint / COMPLETE).read_text(encoding="utf-8") or 0) if checkpoint else 0.0

@@ -28,11 +28,26 @@ def set_tensorboard_folder(trainer: SFTTrainer, folder: str) -> None:
     transformers 5.23.0: `TrainingArguments` has no field for it; the callback has. tests/train/test_curves.py looks for
     the files.
     """
+    for callback in _tensorboard(trainer):
+        if callback.logging_dir is None:
+            callback.logging_dir = folder
+
+
+def continue_tensorboard(trainer: SFTTrainer, step: int) -> None:
+    """After an interruption, let TensorBoard drop what was reported after a checkpoint: those steps come again.
+
+    transformers 5.23.0: `TensorBoardCallback._SummaryWriter`, and `tb_writer`, which it makes only where there is none.
+    tests/train/test_curves.py reads the files.
+    """
+    for callback in _tensorboard(trainer):
+        if callback._SummaryWriter is not None and trainer.is_world_process_zero():
+            callback.tb_writer = callback._SummaryWriter(log_dir=callback.logging_dir, purge_step=step + 1)
+
+
+def _tensorboard(trainer: SFTTrainer) -> list[Any]:
     from transformers.integrations import TensorBoardCallback
 
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
-            callback.logging_dir = folder
+    return [callback for callback in trainer.callback_handler.callbacks if isinstance(callback, TensorBoardCallback)]
 
 
 def tensorboard_writer(trainer: SFTTrainer) -> Any:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from dataset.prompts import PROGRESS_OPENING, parse_answer
+from dataset.prompts import end_of_open_tag, with_opening
 from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.digits import DigitTokens, read_digits
 from infer.decoding.greedy import greedy_answers
@@ -23,7 +23,6 @@ from infer.model.model import ProgressModel
 from infer.model.transformers_internals import any_mask_attention
 from infer.model.window_inputs import FrameFeatures
 
-_TAG = "<progress>"
 _digit_tokens = lru_cache(maxsize=4)(DigitTokens)  # it goes through the whole vocabulary
 
 
@@ -92,6 +91,7 @@ def _read_percentages(
             answer,
             progress=round(estimate.mean, 4),
             std=None if best_only else round(estimate.std, 4),
+            mass=None if best_only else round(estimate.mass, 4),
             source=source,
         )
         for answer, estimate in zip(answers, estimates, strict=True)
@@ -99,22 +99,34 @@ def _read_percentages(
 
 
 def _opening(model: ProgressModel, tokens: Sequence[int]) -> list[int]:
-    """Return the tokens of an answer up to and including its last tag; without one, the tag's sentence is added."""
-    text = _text(model, tokens).lower()
-    place = text.rfind(_TAG)
-    still_open = "</" not in text[place + len(_TAG) :]
-    if place >= 0 and (still_open or parse_answer(text).progress is not None):
-        low, high = 1, len(tokens)  # the shortest beginning that holds the whole tag
-        while low < high:
-            middle = (low + high) // 2
-            if len(_text(model, tokens[:middle])) >= place + len(_TAG):
-                high = middle
-            else:
-                low = middle + 1
-        if len(_text(model, tokens[:low])) == place + len(_TAG):
-            return list(tokens[:low])
+    """Return the tokens of an answer up to and including the tag before its number.
+
+    Where the answer was cut off inside the progress sentence, or before it, the sentence is completed: its text and the
+    text that it follows become tokens together, as the model would have written them.
+    """
     kept = [token for token in tokens if token not in model.end_token_ids]
-    return kept + model.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
+    text = _text(model, kept)
+    end = end_of_open_tag(text)
+    wanted = text[:end] if end is not None else with_opening(text)
+    whole = _beginning(model, kept, wanted)
+    if _text(model, whole) == wanted:
+        return whole
+    line = max(wanted.rfind("\n", 0, len(_text(model, whole))) + 1, 0)  # no token of a line reaches into the next one
+    whole = _beginning(model, kept, wanted[:line])
+    rest = wanted[len(_text(model, whole)) :]
+    return whole + model.tokenizer(rest, add_special_tokens=False)["input_ids"]
+
+
+def _beginning(model: ProgressModel, tokens: Sequence[int], text: str) -> list[int]:
+    """Return the most tokens whose text is a beginning of `text`."""
+    low, high = 0, len(tokens)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.startswith(_text(model, tokens[:middle])):
+            low = middle
+        else:
+            high = middle - 1
+    return list(tokens[:low])
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ TRAINING_LOG = "training_log.jsonl"
 CURVES = "curves.png"  # loss and metrics over the steps
 HELD_OUT = "held_out.png"  # the last evaluation's predictions against the labels
 EVALUATIONS = "evaluations"  # a folder: per evaluation its predictions and `HELD_OUT`
+WANDB_ID = "wandb_run_id"  # of the wandb run that the training reported to; only with `sft.report_to: wandb`
 RELOAD_PARITY = "reload_parity.json"  # the trained model against the one loaded from this folder
 MODEL_CARD = "README.md"
 TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete

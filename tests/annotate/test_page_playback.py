@@ -100,7 +100,7 @@ def test_cameras_share_one_frame_number(tmp_path, open_editor):
             assert editor.number(0) == editor.number(1) == editor.shown()
         assert editor.page.locator("figcaption").all_inner_texts() == ["main", "front"]
         editor.mark(19, "reach")
-        editor.press("d", "Enter")
+        editor.press("d")
         editor.wait("finished", "true")
         annotation = read_annotation(wrist / "ep1.json")
         assert [(camera.name, camera.video) for camera in annotation.cameras] == [("front", "../front/ep1.mp4")]

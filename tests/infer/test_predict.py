@@ -124,7 +124,7 @@ def test_records_are_the_references_and_reach_the_file(tmp_path):
     assert len(records) == 5
     assert {
         "frame_index", "timestamp_sec", "window_frame_indices", "progress", "reasoning", "model_output", "video_path",
-        "task", "sample_index", "parsed_progress", "progress_source", "progress_std",
+        "task", "sample_index", "parsed_progress", "progress_source", "progress_std", "progress_mass",
     } == records[0].keys()  # fmt: skip
     assert records[-1]["frame_index"] == 107
     assert records[-1]["timestamp_sec"] == pytest.approx(107 / 25)

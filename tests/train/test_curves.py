@@ -1,5 +1,7 @@
 import json
 import math
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from PIL import Image
 
 from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
-from train.curves import CURVES, HELD_OUT, draw_curves, show_evaluation, write_log
+from train.curves import CURVES, HELD_OUT, draw_curves, one_wandb_run, show_evaluation, write_log
 from train.evaluation import EpisodeEvaluation, mean_metrics
 from train.lora import evaluations, mean_logged_loss
+from train.trl_internals import continue_tensorboard
 
 NAMES = ("voc", "cycle_voc", "mae", "final", "parse_rate")
 ROWS = [
@@ -76,3 +79,32 @@ def test_the_mean_of_the_log_counts_every_step_once():
     ]
     assert mean_logged_loss(rows) == 2.0
     assert mean_logged_loss([]) is None
+
+
+def test_a_resumed_run_goes_on_in_its_wandb_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    ids = []
+    for folder in (tmp_path, tmp_path, tmp_path / "other"):
+        with one_wandb_run(["wandb"], folder):
+            ids.append(os.environ["WANDB_RUN_ID"])
+            assert os.environ["WANDB_RESUME"] == "allow"
+        assert "WANDB_RUN_ID" not in os.environ
+    assert ids[0] == ids[1] != ids[2]
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    with one_wandb_run(["wandb"], tmp_path):
+        assert os.environ["WANDB_RUN_ID"] == "mine"
+    with one_wandb_run(["tensorboard"], tmp_path / "third"):
+        assert not (tmp_path / "third").exists()
+
+
+def test_tensorboard_drops_the_steps_that_come_again(tmp_path):
+    from tensorboardX import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    callback = TensorBoardCallback()
+    callback.logging_dir = str(tmp_path)
+    callback._SummaryWriter = SummaryWriter
+    handler = SimpleNamespace(callbacks=[callback])
+    continue_tensorboard(SimpleNamespace(callback_handler=handler, is_world_process_zero=lambda: True), 7)
+    assert callback.tb_writer.purge_step == 8
+    callback.tb_writer.close()

@@ -326,7 +326,7 @@ def test_reports_work_without_an_account(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     output = train_lora(
         recipe(
-            tmp_path / "adapter", "sft.report_to=[wandb,tensorboard]", "sft.max_steps=1",
+            tmp_path / "adapter", "sft.report_to=[wandb,tensorboard]", "sft.max_steps=1", "sft.warmup_steps=0",
             "evaluation.held_out_share=0.02", "evaluation.every_steps=1",
         )
     )  # fmt: skip
