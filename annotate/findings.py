@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from annotate.marking import Marking
 from dataset.annotation import annotation_problems
-from dataset.check import Finding, check_demonstrations
+from dataset.check import check_demonstrations
 from dataset.demonstration import Demonstration
+from dataset.finding import Finding
 
 About = Literal["task", "stages", "outcome", "video"]
 _PLACES: dict[str, About] = {  # by the field that a finding is about; all others are shown with the stages

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dataset.budget import read_token_budget
-from dataset.check import Finding, check_files
+from dataset.check import check_files
 from dataset.command_line import add_video_backend, run_command
 from dataset.demonstration import read_demonstrations, update_video_paths
 from dataset.files import refuse_overwriting
+from dataset.finding import Finding
 from dataset.inputs import find_annotations
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
@@ -33,6 +34,10 @@ examples:
       one page with windows, questions, answers and label curves; it needs no network
   python -m dataset data/demo.json --config recipes/oneshot.yaml --export data/conversations
       pictures and conversations.jsonl for training elsewhere
+
+labels:
+  A stage's share of 100 % follows its length (the longest at most 5/3 of the shortest), or the "weight" that its
+  annotation gives it. A failure has the steps and shares of a success of its task: name both files together.
 """
 
 

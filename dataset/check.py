@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
-from dataset.demonstration import Demonstration, read_demonstration, video_notices, with_unique_names
+from dataset.check_failures import check_failures
+from dataset.demonstration import Demonstration, read_demonstration, video_notices, with_plans, with_unique_names
+from dataset.finding import Finding
 from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
@@ -32,30 +32,6 @@ LONG_TAIL_SHARE = 0.5  # a longer "finished" tail was probably not annotated
 STILL_SEC = 2.0  # a still stretch is at least this long
 STILL_POINTS = 2.0  # and its labels rise by more than this, in points
 ANNOTATOR_POINTS = 5.0  # two annotators disagree from this mean difference of their labels on
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One result of a check.
-
-    Args:
-        level: "error" stops, "warning" does not.
-        where: The annotation file, or "all".
-        message: What is wrong and how to correct it.
-        stage: Number of the stage, counted from 1 over all stages; None if it does not concern a single stage.
-        field: The field: "subtask", "end", "task", "video", ...; None if it does not concern a single field.
-    """
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
-    stage: int | None = None
-    field: str | None = None
-
-    @property
-    def place(self) -> str:
-        """Stage and field in words, such as "stage 2, end"; empty if it concerns the whole file."""
-        return ", ".join(word for word in (f"stage {self.stage}" if self.stage else "", self.field or "") if word)
 
 
 def check_files(
@@ -89,7 +65,7 @@ def check_files(
             field = "video" if isinstance(error, VideoError) else None
             message = str(error).removeprefix(f"annotation {path}: ")
             findings.append(Finding("error", str(path), message, field=field))
-    demonstrations = with_unique_names(demonstrations)
+    demonstrations = with_plans(with_unique_names(demonstrations))
     return demonstrations, findings + check_demonstrations(
         demonstrations, labels=labels, window=window, budget=budget, pixels=True
     )
@@ -112,9 +88,10 @@ def check_demonstrations(
         pixels: Also find still stretches in the pictures, and use visual labels if `labels` is "visual". Decodes each
             video once; later calls read the cache.
     """
-    findings = []
+    findings, curves = [], []
     for demonstration in demonstrations:
         curve = demonstration_curve(demonstration, labels) if pixels else label_curve(demonstration.annotation)
+        curves.append(curve)
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
             findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
@@ -122,6 +99,7 @@ def check_demonstrations(
             findings += _check_rate(demonstration, window)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
+    findings += check_failures(demonstrations, curves if pixels else None)
     return findings + _check_task_texts(demonstrations) + _check_together(demonstrations)
 
 

@@ -15,6 +15,7 @@ from dataset.annotation_file import read_annotation, resolve_video, write_annota
 from dataset.fingerprint import size_of
 from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
 from dataset.inputs import Paths, find_annotations
+from dataset.task_plan import with_plan
 from dataset.unique_names import unique_names
 from dataset.video import VideoError, VideoReader, has_fingerprint
 from dataset.window import Timing
@@ -61,12 +62,17 @@ class Demonstration:
         return {MAIN_CAMERA: self.video, **dict(zip(names, self.cameras, strict=True))}
 
 
-def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list[Demonstration]:
+def read_demonstrations(
+    paths: Paths, search: Sequence[str | Path] = (), beside: Sequence[Demonstration] = ()
+) -> list[Demonstration]:
     """Read annotation files, name them, and check that their videos exist and are the annotated ones.
+
+    Failures get the plan of a success of their task (`dataset.task_plan`), if one is among them or `beside` them.
 
     Args:
         paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for a video that has moved; the annotation's own folder is always searched.
+        beside: Demonstrations that were read already, such as those of the training.
 
     Raises:
         ValueError: A file is missing or invalid, or a video is not the annotated one; the message names every reason.
@@ -83,7 +89,17 @@ def read_demonstrations(paths: Paths, search: Sequence[str | Path] = ()) -> list
         raise ValueError("; ".join(map(str, errors)))
     if not demonstrations:
         raise ValueError("no annotations were given; name at least one annotation file")
-    return with_unique_names(demonstrations)
+    return with_plans(with_unique_names(demonstrations), beside)
+
+
+def with_plans(demonstrations: Sequence[Demonstration], beside: Sequence[Demonstration] = ()) -> list[Demonstration]:
+    """Return the demonstrations, the failures with the plan of a success of their task where there is one."""
+    known = [*demonstrations, *beside]
+    annotations, paths = [other.annotation for other in known], [other.path for other in known]
+    return [
+        replace(demonstration, annotation=with_plan(demonstration.annotation, annotations, paths))
+        for demonstration in demonstrations
+    ]
 
 
 def with_unique_names(demonstrations: Sequence[Demonstration]) -> list[Demonstration]:

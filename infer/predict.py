@@ -101,6 +101,7 @@ def predict_recordings(
         record_file.made_by(
             {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
             | {"max_pixels": engine.max_pixels, "on_unparsed": output.on_unparsed, **decoding.of_answers()}
+            | {"videos": {path: reader.fingerprint for path, reader in readers.items()}}
         )
     wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
     if wide:

@@ -19,6 +19,7 @@ from dataset.files import json_lines, numbered_lines, write_text_atomically
 from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
 FLUSH_SEC = 1.0
+FIRST_KEY = b'{"video_path": '  # how every row begins
 REQUIRED = ("video_path", "frame_index", "progress")  # fields that every row has; samples have no video_path
 
 
@@ -165,20 +166,26 @@ class RecordFile:
         self._file: IO[bytes] | None = None
         self._run: dict[str, Any] | None = None
         self._keep = 0  # bytes of complete rows
+        self._size: int | None = None  # of the file that was read
         if resume and self.path.exists():
             content = self.path.read_bytes()
-            self._keep = content.rfind(b"\n") + 1
+            self._size, self._keep = len(content), content.rfind(b"\n") + 1
+            cut_off = content[self._keep :]
             try:
                 text = content[: self._keep].decode("utf-8")
-            except UnicodeDecodeError:
+                if not (cut_off.startswith(FIRST_KEY) or FIRST_KEY.startswith(cut_off)):
+                    raise ValueError
+            except ValueError:
                 raise ValueError(
-                    f"{self.path}: no file of predictions, it holds no text; leave --resume out to replace it, or "
+                    f"{self.path}: no file of predictions; leave --resume out to replace it, or "
                     "choose another --output_path"
                 ) from None
             self.earlier = _parse(self.path, text)
 
     def made_by(self, run: dict[str, Any]) -> None:
         """Take how the rows of this run are made, as JSON; it is written with the first row.
+
+        Its "videos" are the fingerprints of the recordings by path; a run that goes on may name others.
 
         Raises:
             ValueError: The rows that were kept were made in another way; the message names what differs.
@@ -194,7 +201,18 @@ class RecordFile:
                 f"{path} is missing or damaged, so that nobody knows which model made the rows of {self.path}; leave "
                 "--resume out to start again"
             ) from None
-        differing = [name for name in self._run if before.get(name) != self._run[name]]
+        videos = before.get("videos", {})
+        changed = [
+            path for path, content in self._run.get("videos", {}).items() if videos.get(path, content) != content
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.path} has rows of another recording that was at {', '.join(changed)}; leave --resume out to "
+                "start again"
+            )
+        if "videos" in self._run:
+            self._run["videos"] = videos | self._run["videos"]
+        differing = [name for name in self._run if name != "videos" and before.get(name) != self._run[name]]
         if differing:
             changes = "; ".join(f"{name}: {before.get(name)} then, {self._run[name]} now" for name in differing)
             raise ValueError(
@@ -208,6 +226,8 @@ class RecordFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("r+b" if self.path.exists() else "wb")
             _lock(self._file, self.path)
+            if self._size is not None and os.fstat(self._file.fileno()).st_size != self._size:
+                raise ValueError(f"another process has written {self.path} since it was read; resume again")
             self._file.truncate(self._keep)
             self._file.seek(self._keep)
             if self._run is not None:

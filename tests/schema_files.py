@@ -85,7 +85,12 @@ LIMITS: dict[type, dict[str, dict[str, Any]]] = {
         "final_progress": PERCENT,
         "measured_progress": {"type": ["array", "null"], "items": {"type": "number", **PERCENT}},
     },
-    StageRow: {"start": COUNT, "end": {"minimum": 1}, "falls_back_to": {"minimum": 1}},
+    StageRow: {
+        "start": COUNT,
+        "end": {"minimum": 1},
+        "falls_back_to": {"minimum": 1},
+        "weight": {"exclusiveMinimum": 0},
+    },
     CameraRow: {"name": {**WRITTEN, "not": {"const": "main"}}, "fingerprint": FINGERPRINT},
     VqaSample: {
         "frame_index": COUNT, "window_frame_indices": WINDOW, "progress": PERCENT, "direction": {"enum": DIRECTIONS},

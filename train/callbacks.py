@@ -71,6 +71,8 @@ class CheckWeights(TrainerCallback):
 class SaveOnSignal(TrainerCallback):
     """Saves and stops after the step in which a signal came; marks checkpoints that are complete.
 
+    The loss is logged with every checkpoint and after the last step: a resumed run begins a new mean.
+
     Args:
         run: The folder with the checkpoints.
         interruption: The signal.
@@ -83,6 +85,10 @@ class SaveOnSignal(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if _any_process(self._interruption.signal_number is not None, args.device):
             control.should_save = control.should_training_stop = self._interruption.stopped = True
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
+
+    def on_epoch_end(self, args, state, control, **kwargs) -> None:
+        control.should_log |= control.should_save
 
     def on_save(self, args, state, control, **kwargs) -> None:
         if torch.distributed.is_initialized():  # every process has written its random state

@@ -22,9 +22,10 @@ from dataset.video import VideoReader
 from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG, WANDB_ID
 from infer.records import make_records, write_records
 from train.evaluation import EpisodeEvaluation
-from train.trl_internals import tensorboard_writer
+from train.trl_internals import reported_names, tensorboard_writer
 
 SECONDS_BETWEEN_DRAWINGS = 30.0
+COMPARED = "label: measured, else linear in a stage; value: of every answer, filled-in numbers too; as in the report"
 _LABEL, _ADAPTER, _SECOND = "#6b7280", "#1d4ed8", "#d97706"  # as in the report
 
 
@@ -117,6 +118,7 @@ def draw_evaluations(path: Path, step: int, evaluations: Sequence[EpisodeEvaluat
         scatter.plot(evaluation.labels, evaluation.values, ".", color=_ADAPTER)
         scatter.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="label (%)", ylabel="predicted (%)")
     axes[0][0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8, borderpad=0)
+    figure.supxlabel(COMPARED, fontsize=7)
     _save(figure, path)
 
 
@@ -165,9 +167,30 @@ def one_wandb_run(report_to: Sequence[str], folder: Path) -> Iterator[None]:
     os.environ.update(environment)
     try:
         yield
+    except BaseException:
+        wandb = wandb_run(report_to)
+        if wandb:  # else the next run of this process would report there
+            wandb.finish(exit_code=1)
+        raise
     finally:
         for name in environment:
             os.environ.pop(name, None)
+
+
+class WandbCatchUp(TrainerCallback):
+    """Sends a resumed run's log up to its checkpoint to wandb, as far as wandb does not have it.
+
+    A process that is killed takes the last rows with it; offline, each part of a run is a file of its own.
+    """
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        wandb = wandb_run(args.report_to)
+        if not wandb or not state.is_world_process_zero:
+            return
+        known = wandb.run.summary.get("train/global_step")
+        for row in state.log_history:
+            if known is None or row["step"] > known:
+                wandb.log({**reported_names(row), "train/global_step": row["step"]})
 
 
 def report_adapter(report_to: Sequence[str], output: Path) -> None:

@@ -36,7 +36,7 @@ from train.callbacks import (
 )
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import CurveFiles, one_wandb_run, report_adapter, write_log
+from train.curves import CurveFiles, WandbCatchUp, one_wandb_run, report_adapter, write_log
 from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
@@ -96,7 +96,7 @@ def _train_lora(
         complete = run.already_complete()
         run.check(overwrite, resume)
     data = data or read_training_data(recipe)
-    inputs = describe_inputs(recipe.model, data)
+    inputs = describe_inputs(recipe.model, data, sft_config.world_size)
     if resume:
         run.refuse_changes(recipe, inputs)
     if resume and complete:
@@ -108,6 +108,7 @@ def _train_lora(
 
     with sft_config.main_process_first(desc="run folder"):
         checkpoint = run.open(recipe, inputs, resume)
+        started -= seconds_of(checkpoint)  # now: it may be removed for a later one
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
     with run.filled(), one_wandb_run(sft_config.report_to, run.partial), shortages_explained(recipe, run):
@@ -115,8 +116,9 @@ def _train_lora(
         refuse_changed_base(base_before, model.model, lora_config.init_lora_weights)
         if checkpoint:
             continue_tensorboard(trainer, step_of(checkpoint))
+            trainer.add_callback(WandbCatchUp())
         trainer.add_callback(CheckWeights(run))
-        trainer.add_callback(SaveOnSignal(run, interruption, started - seconds_of(checkpoint)))
+        trainer.add_callback(SaveOnSignal(run, interruption, started))
         trainer.add_callback(CurveFiles(run.partial))
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
@@ -137,8 +139,7 @@ def _train_lora(
             else:
                 probes = take_probes(model, collator, data.samples)
                 difference = check_reload(model, base_before, probes, collator, run.partial)
-            seconds = time.monotonic() - started + seconds_of(checkpoint)
-            figures |= {"reload_logit_difference": difference, "seconds": round(seconds, 1)}
+            figures |= {"reload_logit_difference": difference, "seconds": round(time.monotonic() - started, 1)}
             write_summary(run.partial, recipe, data, figures)
     trainer.accelerator.wait_for_everyone()
     report_adapter(sft_config.report_to, run.output)

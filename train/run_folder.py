@@ -106,6 +106,7 @@ class RunFolder:
         path = folder / INPUTS
         if not path.exists():
             if folder == self.output:  # complete, of version 0.1: nothing is trained on other data
+                print(f"warning: {folder} holds no {INPUTS} (version 0.1 wrote none); only its recipe was compared")
                 return
             raise ValueError(
                 f"{folder} holds no {INPUTS}, so that nobody knows which data it was started on (version 0.1 wrote "

@@ -87,11 +87,12 @@ def read_training_data(recipe: Recipe) -> TrainingData:
     if recipe.evaluation.held_out_share:
         share = recipe.evaluation.held_out_share
         held_out = [_held_out(d, hold_out_frames(d.annotation, share)) for d in demonstrations]
-        frames = {(episode.demonstration.video, t) for episode in held_out for t in episode.frames}
+        frames = _same_pictures(demonstrations, held_out)
         samples = [sample for sample in samples if (sample.video, sample.frame_index) not in frames]
         print(
-            f"held out: {len(frames)} frames of the training demonstrations, spread over every stage. Their neighbours "
-            "are trained on, so the evaluation shows whether the run learns, not how it does on another episode"
+            f"held out: {sum(len(episode.frames) for episode in held_out)} frames of the training demonstrations, "
+            "spread over every stage. Their neighbours are trained on, so the evaluation shows whether the run learns, "
+            "not how it does on another episode"
         )
     return make_training_data(recipe, samples, demonstrations, held_out)
 
@@ -134,7 +135,7 @@ def hold_out_frames(annotation: Annotation, share: float) -> tuple[int, ...]:
 def _held_out_episodes(recipe: Recipe, trained_on: Sequence[Demonstration]) -> list[HeldOutEpisode]:
     if not recipe.evaluation.annotations:
         return []
-    demonstrations = read_demonstrations(recipe.evaluation.annotations)
+    demonstrations = read_demonstrations(recipe.evaluation.annotations, beside=trained_on)
     for training in trained_on:
         source = {"fingerprint": training.annotation.fingerprint, "cameras": camera_fingerprints(training)}
         for path in seen_in_training(demonstrations, [source]):
@@ -145,6 +146,19 @@ def _held_out_episodes(recipe: Recipe, trained_on: Sequence[Demonstration]) -> l
             )
     choice = FrameChoice(max_sampled_frames=recipe.evaluation.max_sampled_frames)
     return [_held_out(d, choice.frames(len(VideoReader(d.video)))) for d in demonstrations]
+
+
+def _same_pictures(demonstrations: Sequence[Demonstration], held_out: Sequence[HeldOutEpisode]) -> set[tuple[str, int]]:
+    """Return the held-out frames as (video, frame), in every demonstration that is a recording of the episode."""
+    same: set[tuple[str, int]] = set()
+    for episode in held_out:
+        source = {
+            "fingerprint": episode.demonstration.annotation.fingerprint,
+            "cameras": camera_fingerprints(episode.demonstration),
+        }
+        paths = seen_in_training(demonstrations, [source])
+        same |= {(d.video, t) for d in demonstrations if d.path in paths for t in episode.frames}
+    return same
 
 
 def _held_out(demonstration: Demonstration, frames: Sequence[int]) -> HeldOutEpisode:

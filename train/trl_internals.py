@@ -50,6 +50,16 @@ def _tensorboard(trainer: SFTTrainer) -> list[Any]:
     return [callback for callback in trainer.callback_handler.callbacks if isinstance(callback, TensorBoardCallback)]
 
 
+def reported_names(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the trainer's log under the names that wandb gets: train/loss, eval/mae.
+
+    transformers 5.23.0: `integration_utils.rewrite_logs`. tests/train/test_curves.py.
+    """
+    from transformers.integrations.integration_utils import rewrite_logs
+
+    return rewrite_logs({key: value for key, value in row.items() if key != "step"})
+
+
 def tensorboard_writer(trainer: SFTTrainer) -> Any:
     """Return TensorBoard's writer; None where the run does not report there.
 

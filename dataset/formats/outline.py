@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ def contiguous(stages: Sequence[Stage]) -> tuple[Stage, ...]:
         back = None if stage.falls_back_to is None else places.get(stage.falls_back_to, stage.falls_back_to)
         if stage.falls_back_to == number:
             back = len(filled) + 1
-        filled.append(Stage(stage.subtask, start, stage.end, stage.excluded, back, stage.extra))
+        filled.append(replace(stage, start=start, falls_back_to=back))
         places[number] = len(filled)
         end = stage.end
     return tuple(filled)

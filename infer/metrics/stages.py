@@ -47,6 +47,8 @@ def answered_stages(annotation: Annotation, outputs: Sequence[str]) -> list[int 
     """
     plan = plan_steps(annotation)
     steps_of: dict[str, list[int]] = {}
+    for step, planned in enumerate(plan.steps):
+        steps_of.setdefault(plain_text(planned.subtask), []).append(step)
     for stage, step in zip(annotation.kept_stages, plan.step_of_stage, strict=True):
         steps_of.setdefault(plain_text(stage.subtask), []).append(step)
     return [_answered_stage(steps_of, len(plan.steps), output) for output in outputs]

@@ -14,7 +14,7 @@ from infer.model.base_files import base_digest
 from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 
-Identity = dict[str, str | None]  # "base" and "adapter"; None: no adapter, or a base whose files are not here
+Identity = dict[str, Any]  # "base" and "adapter" (None: no adapter, or a base whose files are not here), and their use
 
 
 def identity_in_memory(model: Any) -> Identity:
@@ -27,7 +27,8 @@ def identity_in_memory(model: Any) -> Identity:
                 digest.update(name.replace(f".{model.model.active_adapter}", "").encode())
                 digest.update(weight.detach().float().cpu().contiguous().numpy().data)
         adapter = digest.hexdigest()[:32]
-    return {"base": model.base_digest, "adapter": adapter}
+    dtype = str(model.base.dtype).removeprefix("torch.")
+    return {"base": model.base_digest, "adapter": adapter, "pixels": list(model.pixel_budget), "torch_dtype": dtype}
 
 
 def identity_of_files(source: ModelSource) -> Identity:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset.demonstration import read_demonstrations, refuse_repeated_recordings, video_notices
+from dataset.demonstration import read_demonstrations, refuse_repeated_recordings, video_notices, with_plans
 from dataset.files import refuse_overwriting, write_text_atomically
 from infer.model.adapter_folder import read_recipe_document, read_train_summary
 from infer.model.source import ModelSource
@@ -70,6 +70,7 @@ def make_report(
     if source.use_lora:
         training_demonstrations, notice = find_training_demonstrations(source.model_path, recordings, train_annotations)
         notices += [notice] if notice else []
+        demonstrations = with_plans(demonstrations, training_demonstrations)
 
     from infer.model.model import ProgressModel
     from infer.report.evaluate import evaluate, predict_training_demonstrations

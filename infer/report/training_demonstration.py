@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
+from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations, with_plans
 from dataset.recording_identity import seen_in_training
 from infer.model.adapter_folder import read_recipe_document
 
@@ -46,6 +46,7 @@ def find_training_demonstrations(
             continue  # moved, edited or deleted since; the notice below names it
         if seen_in_training([demonstration], sources):
             demonstrations.append(demonstration)
+    demonstrations = with_plans(demonstrations)
     if demonstrations and len(demonstrations) >= len(sources):
         return demonstrations, None
     missing = ", ".join(source["annotation"] for source in sources) or "unknown"

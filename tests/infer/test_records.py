@@ -39,7 +39,7 @@ def test_what_is_appended_is_on_the_disk_at_once(tmp_path):
 
 def test_a_cut_off_last_line_is_removed_on_resume(tmp_path):
     path = tmp_path / "p.jsonl"
-    path.write_text(json.dumps(row(0)) + '\n{"frame_ind')
+    path.write_text(json.dumps(row(0)) + '\n{"video_pa')
     with RecordFile(path, resume=True) as file:
         assert file.earlier == [row(0)]
         file.append([row(1)])

@@ -87,8 +87,42 @@ def test_rows_of_unknown_origin_are_not_continued(half, adapter, video):
 def test_what_is_no_text_is_refused_with_a_remedy(adapter, video, tmp_path):
     output = tmp_path / "p.jsonl"
     output.write_bytes(b"\x80\x81\n")
-    with pytest.raises(ValueError, match=r"no file of predictions.*choose another --output_path"):
-        predict(adapter, video, output, resume=True)
+    for content in (b"\x80\x81\n", b"\x00\x80", b"notes without a line end", b'{"plan": [1, 2]}'):
+        output.write_bytes(content)
+        with pytest.raises(ValueError, match=r"no file of predictions.*choose another --output_path"):
+            predict(adapter, video, output, resume=True)
+        assert output.read_bytes() == content
+
+
+def test_another_recording_at_the_same_place_is_refused(half, adapter, video, tmp_path):
+    run = json.loads(run_path(half[0]).read_text())
+    path = str(video)
+    with pytest.raises(ValueError, match=f"rows of another recording that was at {path}; leave --resume out"):
+        RecordFile(half[0], resume=True).made_by(run | {"videos": {path: "v2:1:other"}})
+    further = RecordFile(half[0], resume=True)
+    further.made_by(run | {"videos": {"further.mp4": "v2:2:x"}})
+    with further:
+        further.append([{"video_path": "further.mp4", "frame_index": 0, "progress": 1.0}])
+    assert set(json.loads(run_path(half[0]).read_text())["videos"]) == {path, "further.mp4"}
+
+
+@pytest.mark.parametrize("key", ["pixels", "torch_dtype", "base"])
+def test_rows_made_otherwise_are_refused(half, key):
+    run = json.loads(run_path(half[0]).read_text())
+    with pytest.raises(ValueError, match=rf"was made in another way \({key}: "):
+        RecordFile(half[0], resume=True).made_by(run | {key: "other"})
+
+
+def test_rows_that_another_process_wrote_meanwhile_are_kept(tmp_path):
+    row = {"video_path": "v", "frame_index": 0, "progress": 1.0}
+    with RecordFile(tmp_path / "p.jsonl") as first:
+        first.append([row])
+    late = RecordFile(tmp_path / "p.jsonl", resume=True)
+    with RecordFile(tmp_path / "p.jsonl", resume=True) as second:
+        second.append([row])
+    with late, pytest.raises(ValueError, match=r"another process has written .* resume again"):
+        late.append([row])
+    assert len(read_records(tmp_path / "p.jsonl")) == 2
 
 
 def test_two_processes_never_write_one_file(tmp_path):

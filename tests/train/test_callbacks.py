@@ -4,9 +4,16 @@ import pytest
 import torch
 from material import DEMO, ROOT
 
-from train.callbacks import TrainingError, base_checksums, full_disk_explained, memory_explained, refuse_dead_modules
+from train.callbacks import (
+    SaveOnSignal,
+    TrainingError,
+    base_checksums,
+    full_disk_explained,
+    memory_explained,
+    refuse_dead_modules,
+)
 from train.recipe import read_recipe
-from train.run_folder import RunFolder, mark_complete
+from train.run_folder import Interruption, RunFolder, mark_complete
 
 A, B = "base_model.model.x.q_proj.lora_A.default.weight", "base_model.model.x.q_proj.lora_B.default.weight"
 
@@ -74,3 +81,12 @@ def test_a_full_disk_is_named_with_what_is_kept(tmp_path, monkeypatch, error):
     mark_complete(run.partial / "checkpoint-3", 1.5)
     with pytest.raises(TrainingError, match=r"step 3 is kept.*--resume"), full_disk_explained(run):
         raise error
+
+
+@pytest.mark.parametrize(("step", "saves", "logs"), [(3, False, False), (3, True, True), (12, False, True)])
+def test_the_loss_is_logged_with_every_checkpoint_and_at_the_end(tmp_path, step, saves, logs):
+    control = SimpleNamespace(should_save=saves, should_log=False, should_training_stop=False)
+    callback = SaveOnSignal(RunFolder(tmp_path / "adapter"), Interruption(), 0.0)
+    arguments = SimpleNamespace(device=torch.device("cpu"))
+    callback.on_step_end(arguments, SimpleNamespace(global_step=step, max_steps=12), control)
+    assert control.should_log is logs

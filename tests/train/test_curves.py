@@ -10,7 +10,8 @@ from PIL import Image
 
 from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
-from train.curves import CURVES, HELD_OUT, draw_curves, one_wandb_run, show_evaluation, write_log
+from train import curves
+from train.curves import CURVES, HELD_OUT, WandbCatchUp, draw_curves, one_wandb_run, show_evaluation, write_log
 from train.evaluation import EpisodeEvaluation, mean_metrics
 from train.lora import evaluations, mean_logged_loss
 from train.trl_internals import continue_tensorboard
@@ -95,6 +96,27 @@ def test_a_resumed_run_goes_on_in_its_wandb_run(tmp_path, monkeypatch):
         assert os.environ["WANDB_RUN_ID"] == "mine"
     with one_wandb_run(["tensorboard"], tmp_path / "third"):
         assert not (tmp_path / "third").exists()
+
+
+def test_wandb_gets_what_a_killed_process_took_with_it(monkeypatch):
+    state = SimpleNamespace(is_world_process_zero=True, log_history=ROWS)
+    for known, steps in ((None, [0, 5, 10, 10]), (5, [10, 10]), (10, [])):
+        sent = []
+        summary = {} if known is None else {"train/global_step": known}
+        service = SimpleNamespace(run=SimpleNamespace(summary=summary), log=sent.append)
+        monkeypatch.setattr(curves, "wandb_run", lambda report_to, service=service: service)
+        WandbCatchUp().on_train_begin(SimpleNamespace(report_to=["wandb"]), state, None)
+        assert [row["train/global_step"] for row in sent] == steps
+        assert all("train/loss" in row or "eval/mae" in row for row in sent)
+
+
+def test_a_run_that_fails_closes_its_wandb_run(tmp_path, monkeypatch):
+    closed = []
+    service = SimpleNamespace(finish=lambda exit_code: closed.append(exit_code))
+    monkeypatch.setattr(curves, "wandb_run", lambda report_to: service)
+    with pytest.raises(OSError), one_wandb_run(["wandb"], tmp_path):
+        raise OSError
+    assert closed == [1]
 
 
 def test_tensorboard_drops_the_steps_that_come_again(tmp_path):
