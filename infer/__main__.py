@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset.command_line import add_video_backend, run_command
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS
+from infer.model.source import BASE_MAX_PIXELS
 from infer.request import BASE_WINDOW, DEFAULT_MAX_SAMPLED_FRAMES
 from infer.vllm.server import DEFAULT_SERVER
 
@@ -46,6 +47,11 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
     model.add_argument("--base_model", help="base to use in place of the one that the adapter names")
     model.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    model.add_argument(
+        "--max_pixels", type=int,
+        help=f"largest area of a frame; larger ones are reduced (base model: {BASE_MAX_PIXELS}, or its own if less; an "
+        "adapter brings its own)",
+    )  # fmt: skip
     model.add_argument("--device", help="torch device (default: cuda or mps where there is one, else cpu)")
 
     frames = parser.add_argument_group(

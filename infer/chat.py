@@ -18,7 +18,6 @@ from dataset.prompts import IMAGE_MARK
 from infer.decoding.answer_order import DRAFT_SOURCES
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
-from infer.model.batch_limit import BatchLimit
 from infer.model.model import PixelBudget, ProgressModel
 from infer.model.source import ModelSource
 from infer.model.window_inputs import FrameFeatures
@@ -47,20 +46,21 @@ def batch_chat(
     """
     questions = [_question(item, number) for number, item in enumerate(batch_items)]
     if isinstance(model, ModelSource | str):
-        model = ProgressModel.load(ModelSource(model) if isinstance(model, str) else model)
+        source = ModelSource(model) if isinstance(model, str) else model
+        model = ProgressModel.load(source.for_predictions())
     loaded, decoding = model, replace(decoding, readout="text")
     adapter = loaded.active_adapter
     budget = loaded.pixel_budget_of(adapter)
-    limit = BatchLimit(decoding.batch_size, "items")
+    limit = loaded.batch_limit(decoding.batch_size, "items", budget)
     answers: list[str] = []
     by_question: dict[str, dict[tuple[int, ...], None]] = {}  # answers so far, as tokens, the latest last
 
-    def decode(batch: Sequence[tuple[list[Path], str]]) -> list[str]:
+    def decode(batch: Sequence[tuple[list[Path], str]], numbers: Sequence[int]) -> list[str]:
         features = _encode(loaded, batch, budget)
         windows = [[features[path] for path in images] for images, _ in batch]
         known_answers = [tuple(reversed(by_question.get(text, {})))[:DRAFT_SOURCES] for _, text in batch]
         with loaded.adapter_switch(adapter):
-            decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
+            decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers, numbers)
         for (_, text), answer in zip(batch, decoded, strict=True):
             if answer.tokens:
                 by_question.setdefault(text, {}).pop(answer.tokens, None)
@@ -68,7 +68,8 @@ def batch_chat(
         return [answer.text for answer in decoded]
 
     while len(answers) < len(questions):
-        answers += limit.run(decode, questions[len(answers) : len(answers) + limit.size])
+        batch = slice(len(answers), len(answers) + limit.size)
+        answers += limit.run(decode, questions[batch], range(len(questions))[batch])
     return answers
 
 

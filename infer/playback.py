@@ -16,7 +16,6 @@ from dataset.window import WindowSpec, reversed_window_indices, window_indices
 from infer.decoding.answer_order import AnswerMemory, answer_block, blocks
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
-from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
 from infer.model.identity import Identity, identity_in_memory
 from infer.model.model import ProgressModel
@@ -72,7 +71,10 @@ def _predict(
     else:
         windows = [window_indices(window, t, reader.timing) for t in order]
         video.prefetch((frame for indices in windows for frame in indices), budget)
-    limit, memory = BatchLimit(decoding.batch_size, "windows"), AnswerMemory(model.recent_answers(task))
+    limit, memory = (
+        model.batch_limit(decoding.batch_size, "windows", window, budget),
+        AnswerMemory(model.recent_answers(task)),
+    )
     prompt = build_prompt(task)
     try:
         for start, stop in blocks(video, windows, decoding.batch_size, budget):
@@ -125,6 +127,11 @@ class TransformersEngine:
         """Which model it is."""
         with self.model.adapter_switch(self.adapter):
             return identity_in_memory(self.model)
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest area of a picture."""
+        return self.model.pixel_budget[1]
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding

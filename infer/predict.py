@@ -39,13 +39,16 @@ OPTIONS = {item.name for settings in SETTINGS for item in fields(settings)} | {
 
 
 class Engine(Protocol):
-    """What answers windows, how its model was trained (None for a base), and which model it is."""
+    """What answers windows, how its model was trained (None for a base), which model it is, and its largest picture."""
 
     @property
     def progress_config(self) -> ProgressConfig | None: ...
 
     @property
     def identity(self) -> Identity: ...
+
+    @property
+    def max_pixels(self) -> int: ...
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
@@ -97,7 +100,7 @@ def predict_recordings(
     if record_file:
         record_file.made_by(
             {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
-            | {"on_unparsed": output.on_unparsed, **decoding.of_answers()}
+            | {"max_pixels": engine.max_pixels, "on_unparsed": output.on_unparsed, **decoding.of_answers()}
             | {"videos": {path: reader.fingerprint for path, reader in readers.items()}}
         )
     wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
@@ -142,6 +145,7 @@ def load_engine(source: ModelSource | ServedModel | ProgressModel, decoding: Dec
             )
         return VllmEngine(source)
     if isinstance(source, ModelSource):
+        source = source.for_predictions()
         print(f"loading PyTorch, then {source.model_path}", flush=True)
     from infer.model.model import ProgressModel
     from infer.playback import TransformersEngine

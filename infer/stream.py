@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from dataset.window import ROUNDING_SEC, WindowSpec, wide_windows, window_indice
 from infer.decoding.answer_order import AnswerMemory
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
-from infer.model.batch_limit import BatchLimit
 from infer.model.model import BASE, ProgressModel
 from infer.model.window_inputs import FrameFeatures
 from infer.records import Prediction, carry_forward, make_prediction
@@ -88,7 +87,7 @@ class ProgressStream:
         self.window = window or choose_window(config)
         self.decoding = decoding
         self.on_unparsed = on_unparsed
-        self._limit = BatchLimit(decoding.batch_size, "windows")
+        self._limit = model.batch_limit(decoding.batch_size, "windows", self.window, self._budget)
         if self.adapter == BASE and model.has_adapter:
             config = None  # the base alone was trained on no task
         if foreign := foreign_task(config, task):
@@ -248,12 +247,12 @@ def _answer(streams: Sequence[ProgressStream], arrivals: Sequence[_Arrival]) -> 
         [{**stream._features, **new}[index] for index in arrival.window]
         for stream, new, arrival in zip(streams, encoded, arrivals, strict=True)
     ]
-    decoding = replace(first.decoding, seed=first.decoding.seed + arrivals[0].window[-1])
     answers = first._limit.run(
-        lambda *columns: decode_windows(model, columns[0], columns[1], decoding, columns[2]),
+        lambda *columns: decode_windows(model, columns[0], columns[1], first.decoding, columns[2], columns[3]),
         windows,
         [stream.prompt for stream in streams],
         [stream._memory.known_answers(0) for stream in streams],
+        [arrival.window[-1] for arrival in arrivals],
     )
     predictions = []
     for stream, new, arrival, answer in zip(streams, encoded, arrivals, answers, strict=True):

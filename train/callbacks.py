@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -118,6 +119,22 @@ def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
         raise TrainingError(
             f"{len(dead)} of {len(alive)} LoRA modules got a zero gradient in the first step ({dead[0]}); they would "
             "never learn. Take them out of lora.target_modules"
+        )
+
+
+def refuse_changed_base(before: dict[str, int], model: torch.nn.Module, initialisation: Any) -> None:
+    """Refuse an adapter that changed the base when it was put on it, before any frame is encoded.
+
+    Args:
+        before: Checksums of the base's weights without it.
+        model: The model with it.
+        initialisation: The recipe's `lora.init_lora_weights`.
+    """
+    lost = set(before.values()) - set(base_checksums(model).values())
+    if lost:
+        raise TrainingError(
+            f"recipe: lora.init_lora_weights is {initialisation}, which changes weights of the base ({len(lost)} of "
+            f"{len(before)}); an adapter must leave the base as it is. Leave the key out"
         )
 
 

@@ -25,11 +25,12 @@ from infer.model.adapter_folder import TRAINING_LOG, base_of_adapter, is_adapter
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
-from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
+from train.adapter_writer import save_adapter, write_summary
 from train.callbacks import (
     CheckWeights,
     SaveOnSignal,
     base_checksums,
+    refuse_changed_base,
     refuse_untrained,
     shortages_explained,
 )
@@ -40,6 +41,7 @@ from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
+from train.reload_check import check_gathered, check_reload, take_probes
 from train.run_folder import Interruption, RunFolder, seconds_of, step_of
 from train.run_inputs import describe_inputs
 from train.trainer import ProgressTrainer
@@ -63,7 +65,7 @@ def train_lora(
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint. Without one, start; if the adapter is complete,
             return it. Recipe, data and base must be those of the earlier run.
-        base: The base model, if it is in memory already; `train.adapter_writer.bare_base` takes an adapter off again.
+        base: The base model, if it is in memory already; `train.reload_check.bare_base` takes an adapter off again.
         data: What to train on, if it was made already; by default the recipe's demonstrations.
 
     Returns:
@@ -111,6 +113,7 @@ def _train_lora(
     interruption = Interruption()
     with run.filled(), one_wandb_run(sft_config.report_to, run.partial), shortages_explained(recipe, run):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
+        refuse_changed_base(base_before, model.model, lora_config.init_lora_weights)
         if checkpoint:
             continue_tensorboard(trainer, step_of(checkpoint))
             trainer.add_callback(WandbCatchUp())

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from dataset.annotation_file import read_annotation
 from dataset.wording import differing_texts, same_text
-from train.adapter_writer import bare_base
 from train.callbacks import TrainingError
 from train.configs import build_configs
 from train.lora import load_base, train_lora
 from train.recipe import Recipe
+from train.reload_check import bare_base
 
 
 def train_each(recipe: Recipe, overwrite: bool = False, resume: bool = False) -> list[Path]:

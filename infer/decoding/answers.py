@@ -10,12 +10,13 @@ from dataclasses import replace
 from functools import lru_cache
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
 from dataset.prompts import end_of_open_tag, with_opening
 from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.digits import DigitTokens, read_digits
 from infer.decoding.greedy import greedy_answers
+from infer.decoding.seeded_draws import SeededDraws
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS, Decoding
 from infer.decoding.window_answer import ProgressSource, WindowAnswer, written_answer
 from infer.model.model import ProgressModel
@@ -31,6 +32,7 @@ def decode_windows(
     prompts: Sequence[str],
     decoding: Decoding,
     known_answers: Sequence[Sequence[Sequence[int]]] | None = None,
+    streams: Sequence[int] | None = None,
 ) -> list[WindowAnswer]:
     """Return one answer per window.
 
@@ -40,13 +42,15 @@ def decode_windows(
         prompts: Per window the question.
         decoding: The settings; `batch_size` is up to the caller.
         known_answers: Per window the answers that an answer draft is made from, as tokens, the likeliest first.
+        streams: Per window the number, 0 or more, of its stream of random numbers: with the seed it decides a sampled
+            answer, whatever else is in the batch. By default the place in the batch.
 
     Raises:
         ModelError: The model's output is not a number, or the tokenizer does not spell numbers digit by digit where the
             read-out needs that.
     """
     if decoding.temperature > 0:
-        return [written_answer(text) for text in _sample(model, windows, prompts, decoding)]
+        return [written_answer(text) for text in _generate(model, windows, prompts, decoding, streams)]
     known_answers = known_answers if decoding.drafting else None
     greedy = greedy_answers(model, windows, prompts, decoding.max_new_tokens, known_answers)
     answers = [written_answer(_text(model, answer.tokens), tuple(answer.tokens)) for answer in greedy]
@@ -126,24 +130,27 @@ def _beginning(model: ProgressModel, tokens: Sequence[int], text: str) -> list[i
 
 
 @torch.no_grad()
-def _sample(
-    model: ProgressModel, windows: Sequence[Sequence[FrameFeatures]], prompts: Sequence[str], decoding: Decoding
+def _generate(
+    model: ProgressModel,
+    windows: Sequence[Sequence[FrameFeatures]],
+    prompts: Sequence[str],
+    decoding: Decoding,
+    streams: Sequence[int] | None = None,
 ) -> list[str]:
     inputs = model.inputs.build(windows, prompts)
-    sampling = (
-        {"do_sample": True, "temperature": decoding.temperature} if decoding.temperature > 0 else {"do_sample": False}
+    draws = LogitsProcessorList()
+    if decoding.temperature > 0:
+        draws.append(SeededDraws(decoding.seed, streams or range(len(windows)), decoding.temperature))
+    output = model.model.generate(
+        **inputs,
+        logits_processor=draws,
+        generation_config=GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            eos_token_id=sorted(model.end_token_ids) or None,
+            pad_token_id=model.tokenizer.pad_token_id,
+            do_sample=False,
+        ),
     )
-    with torch.random.fork_rng(enabled=decoding.temperature > 0):
-        torch.manual_seed(decoding.seed)
-        output = model.model.generate(
-            **inputs,
-            generation_config=GenerationConfig(
-                max_new_tokens=decoding.max_new_tokens,
-                eos_token_id=sorted(model.end_token_ids) or None,
-                pad_token_id=model.tokenizer.pad_token_id,
-                **sampling,
-            ),
-        )
     return model.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
@@ -155,4 +162,4 @@ def answer_windows(
     temperature: float = 0.0,
 ) -> list[str]:
     """Return one raw answer per window by transformers' own `generate`: slow; the rest is tested against it."""
-    return _sample(model, windows, [prompt] * len(windows), Decoding(max_new_tokens, temperature))
+    return _generate(model, windows, [prompt] * len(windows), Decoding(max_new_tokens, temperature))

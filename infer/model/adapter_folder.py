@@ -28,6 +28,7 @@ HELD_OUT = "held_out.png"  # the last evaluation's predictions against the label
 EVALUATIONS = "evaluations"  # a folder: per evaluation its predictions and `HELD_OUT`
 WANDB_ID = "wandb_run_id"  # of the wandb run that the training reported to; only with `sft.report_to: wandb`
 RELOAD_PARITY = "reload_parity.json"  # the trained model against the one loaded from this folder
+PROBE_PICTURES = "probe"  # a folder: the pictures of one of its questions, which other engines are asked
 MODEL_CARD = "README.md"
 TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete
 

@@ -28,7 +28,8 @@ def put_adapter(model: Any, folder: str | Path, name: str, as_saved: bool = Fals
         model: A transformers model, or a `PeftModel` with other adapters.
         folder: The adapter folder.
         name: Name of the adapter in memory.
-        as_saved: Keep the number type of the file; else float16 and bfloat16 become float32, as PEFT does.
+        as_saved: Keep the number type of the file, for training and merging. Else it takes that of a base in bfloat16
+            or float16: in float32, as PEFT has it, every layer would convert its input there and back.
 
     Raises:
         ModelError: Its weights are not those that its configuration stands for on this base, or they change nothing.
@@ -72,6 +73,10 @@ def put_adapter(model: Any, folder: str | Path, name: str, as_saved: bool = Fals
             for key, parameter in adapted.named_parameters():
                 if ".lora_" in key and f".{name}" in key:
                     parameter.data = parameter.data.to(*types)
+    elif (base_type := adapted.get_base_model().dtype) in (torch.bfloat16, torch.float16):
+        for key, parameter in adapted.named_parameters():
+            if ".lora_" in key and f".{name}" in key:
+                parameter.data = parameter.data.to(base_type)
     return adapted.to(device)
 
 

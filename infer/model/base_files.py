@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,11 @@ import numpy as np
 from infer.model.errors import ModelError
 
 FAMILY = "qwen3_vl"
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "chat_template.json", "chat_template.jinja",
+)  # fmt: skip
+IMAGE_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 SAMPLED_BLOCKS, BLOCK_LENGTH = 8, 512  # of each tensor that the digest reads
 DIGEST_KIND = "sampled-1"  # in front of a digest: digests of two kinds cannot be compared
@@ -52,6 +59,26 @@ def base_folder(base_name: str) -> Path | None:
     except HFValidationError:  # a path of a folder that is not there
         return None
     return Path(cached).parent if isinstance(cached, str) else None
+
+
+def copy_base_files(base_name: str, output: Path, names: Sequence[str]) -> list[str]:
+    """Copy files of a base, byte for byte, into a folder; return the names of those that it has.
+
+    Of a base of the hub, those that are not in the cache are downloaded where the network is up.
+    """
+    folder = base_folder(base_name)
+    name, revision = split_revision(base_name)
+    if folder is not None and not Path(resolve_model_name(name)).is_dir():
+        from huggingface_hub import snapshot_download
+
+        with suppress(OSError, ValueError):  # no network: what the cache has
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(names)))
+    if folder is None:
+        return []
+    found = [name for name in names if (folder / name).is_file()]
+    for name in found:
+        shutil.copyfile(folder / name, output / name)
+    return found
 
 
 def read_base_config(base_name: str) -> dict[str, Any] | None:

@@ -42,6 +42,15 @@ def resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     return getattr(torch, torch_dtype)
 
 
+def allow_tf32(device: str, dtype: torch.dtype) -> None:
+    """Let an NVIDIA GPU use TF32 for what remains in float32 of a model in bfloat16 or float16 (adapters in training).
+
+    A model that is wanted in float32 keeps exact products.
+    """
+    if device.startswith("cuda") and dtype != torch.float32:
+        torch.set_float32_matmul_precision("high")
+
+
 def four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:
     """Return what `from_pretrained` needs for a base in 4 bits (NF4, double quantization, as in QLoRA)."""
     from importlib.util import find_spec

@@ -10,7 +10,7 @@ windows are put together from it (`infer.model.window_inputs`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from infer.model.adapter_folder import ProgressConfig, base_of_adapter, refuse_v
 from infer.model.adapter_weights import put_adapter
 from infer.model.base_files import base_digest, refuse_other_weights, resolve_model_name, split_revision
 from infer.model.batch_limit import BatchLimit
-from infer.model.devices import best_attention, best_device, check_device, four_bits, resolve_dtype
+from infer.model.devices import allow_tf32, best_attention, best_device, check_device, four_bits, resolve_dtype
 from infer.model.errors import ModelError
 from infer.model.loaded_base import load_base, load_image_processor
 from infer.model.source import ModelSource
@@ -33,6 +33,7 @@ from infer.model.window_inputs import FrameFeatures, WindowInputs
 
 BASE = "base"  # in place of an adapter's name: the base without an adapter
 DEFAULT_ADAPTER = "default"
+ENCODED_TOGETHER = 16  # frames
 PixelBudget = tuple[int, int]  # least and most pixels of one image
 
 
@@ -74,6 +75,7 @@ class ProgressModel:
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
         self.end_token_ids = frozenset([self.end_token_id, *_list(self.base.generation_config.eos_token_id)])
         self._base_pixels = dict(image_processor.size)
+        self._batch_limits: dict[tuple[Hashable, ...], BatchLimit] = {}
         self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
@@ -87,11 +89,15 @@ class ProgressModel:
         device = source.device or best_device()
         check_device(device)
         dtype = resolve_dtype(source.torch_dtype, device)
+        allow_tf32(device, dtype)
         options = {"dtype": dtype, "attn_implementation": source.attn_implementation or best_attention(device, dtype)}
         if source.load_in_4bit:
             options |= four_bits(device, dtype)
         model, tokenizer = load_base(base_name, options)
-        image_processor = load_image_processor(base_name, source.min_pixels, source.max_pixels)
+        trained = config if config and not source.use_lora else source  # a merged model keeps its budget
+        image_processor = load_image_processor(
+            base_name, source.min_pixels or trained.min_pixels, source.max_pixels or trained.max_pixels
+        )
         if not source.load_in_4bit:  # bitsandbytes has put it on the GPU already
             model.to(device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
@@ -255,13 +261,27 @@ class ProgressModel:
         )
 
     @torch.no_grad()
-    def encode_frames(
-        self, frames: np.ndarray, batch_size: int = 16, pixel_budget: PixelBudget | None = None
-    ) -> list[FrameFeatures]:
-        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
-        return BatchLimit(batch_size, "frames").run(
-            lambda batch: self.encode_pixels(**self.preprocess(batch, pixel_budget)), frames
-        )
+    def encode_frames(self, frames: np.ndarray, pixel_budget: PixelBudget | None = None) -> list[FrameFeatures]:
+        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device.
+
+        The features of a frame are copies: one that is kept does not hold those that were encoded with it.
+        """
+        budget = pixel_budget or self.pixel_budget
+
+        def encode(batch: np.ndarray) -> list[FrameFeatures]:
+            return [features.copy() for features in self.encode_pixels(**self.preprocess(batch, budget))]
+
+        return self.batch_limit(ENCODED_TOGETHER, "frames", budget).run(encode, frames)
+
+    def batch_limit(self, size: int, items: str, *work: Hashable) -> BatchLimit:
+        """Return how many items are worked on at once: `size`, or what fitted into memory when the same was done.
+
+        Args:
+            size: Items to start with.
+            items: What they are, for messages.
+            work: What else their memory depends on.
+        """
+        return self._batch_limits.setdefault((size, items, *work), BatchLimit(size, items))
 
     def preprocess(
         self, frames: Sequence[np.ndarray] | np.ndarray, pixel_budget: PixelBudget | None = None

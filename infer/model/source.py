@@ -5,9 +5,10 @@ Knows names and folders; does not know weights. Built once, by the command line 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dataset.budget import TokenBudget, read_token_budget
 from dataset.checked_numbers import check_whole
 from infer.model.adapter_folder import (
     PROGRESS_CONFIG,
@@ -16,9 +17,10 @@ from infer.model.adapter_folder import (
     is_adapter,
     refuse_vision_adapter,
 )
-from infer.model.base_files import refuse_other_family, refuse_other_weights
+from infer.model.base_files import base_folder, refuse_other_family, refuse_other_weights
 from infer.model.errors import ModelError
 
+BASE_MAX_PIXELS = TokenBudget.max_pixels  # of a base where nothing is set: that of the recipes
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -32,7 +34,8 @@ class ModelSource:
         base_model: Base to use in place of the one that the adapter names.
         torch_dtype: "auto" (bfloat16 on a GPU that has it, else float32), "float32", "bfloat16" or "float16".
         device: Torch device; None takes "cuda" or "mps" where there is one, else "cpu".
-        min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own.
+        min_pixels, max_pixels: Pixel budget of one image; None takes the adapter's, then the base's own (see
+            `for_predictions`).
         attn_implementation: Attention of transformers; None takes FlashAttention 2 where it is installed and GPU and
             dtype can use it, else "sdpa".
         load_in_4bit: Keep the base's matrices in 4 bits (bitsandbytes, NVIDIA GPUs only).
@@ -78,13 +81,35 @@ class ModelSource:
         if is_adapter(self.model_path):
             raise ModelError(f"{self.model_path} is a LoRA adapter, not a base model; add --use_lora")
         refuse_other_family(self.model_path)
-        merged = (Path(self.model_path) / PROGRESS_CONFIG).exists()  # written by `python -m train.merge`
-        return self.model_path, ProgressConfig.read(self.model_path) if merged else None
+        if not (Path(self.model_path) / PROGRESS_CONFIG).exists():
+            return self.model_path, None
+        config = ProgressConfig.read(self.model_path)  # written by `python -m train.merge`
+        self._refuse_other_pixels(config)
+        return self.model_path, config
+
+    def for_predictions(self) -> ModelSource:
+        """Return the source with a pixel budget that its predictions can use.
+
+        A base may allow pictures of 16 million pixels, which take 16,000 tokens each. One that was not adapted and has
+        no budget here gets the one of the recipes, if its own is larger.
+        """
+        if self.use_lora or self.max_pixels is not None or self.check_folder()[1] is not None:
+            return self
+        folder = base_folder(self.model_path)
+        own = read_token_budget({"model": folder}).max_pixels if folder else None
+        if own is not None and own <= BASE_MAX_PIXELS:
+            return self
+        print(
+            f"{self.model_path}: pictures are reduced to {BASE_MAX_PIXELS} pixels, as in the recipes"
+            + (f" (its own limit is {own})" if own else "")
+            + "; --max_pixels sets another limit"
+        )
+        return replace(self, max_pixels=BASE_MAX_PIXELS)
 
     def _refuse_other_pixels(self, config: ProgressConfig) -> None:
         for name in ("min_pixels", "max_pixels"):
             requested, trained = getattr(self, name), getattr(config, name)
             if requested is not None and trained is not None and requested != trained:
                 raise ModelError(
-                    f"adapter {self.model_path} was trained with {name} {trained}, not {requested}; leave {name} out"
+                    f"{self.model_path} was trained with {name} {trained}, not {requested}; leave {name} out"
                 )

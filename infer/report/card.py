@@ -77,7 +77,7 @@ def make_report(
     from infer.report.provenance import collect_provenance, measured_cost
     from infer.report.summary import summarise
 
-    model = ProgressModel.load(source)
+    model = ProgressModel.load(source.for_predictions())
     spec = replace(spec, other_tasks=_far_tasks(model, source, demonstrations))
     results = list(evaluate(model, demonstrations, spec, not_held_out))
     predictions = None

@@ -189,7 +189,7 @@ class TrainingPredictions:
 
     Args:
         labels: Percent, float64, shape (frames,); frames of all demonstrations, without those that have no label.
-        values: Percentages in the texts of the answers; nan for none.
+        values: Percentages as in `EpisodeResult.values`; nan for none.
     """
 
     labels: np.ndarray

@@ -18,7 +18,6 @@ from dataset.window import Timing, WindowSpec, window_indices
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding, Readout
 from infer.decoding.window_answer import WindowAnswer
-from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
 from infer.model.window_inputs import FrameFeatures
@@ -184,7 +183,7 @@ def run_shortcuts(
         bar: Progress bar, advanced by the windows of this episode.
     """
     task, window, frames = plan.task, plan.window, list(plan.frames)
-    reader, limit = video.reader, BatchLimit(plan.batch_size, "windows")
+    reader, limit = video.reader, model.batch_limit(plan.batch_size, "windows", window, model.pixel_budget_of(adapter))
     rng = np.random.default_rng(plan.seed)
     unchanged = [window_indices(window, t, reader.timing) for t in frames]
     variants = [changed_windows(window, t, reader.timing, rng) for t in frames]

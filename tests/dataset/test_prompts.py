@@ -60,6 +60,27 @@ def test_impossible_progress_is_refused():
         ("<progress></progress>", None, ()),
         ("<progress>41.7", None, ()),
         ("", None, ()),
+        ("1.) reach\n2.) grasp", None, ("reach", "grasp")),
+        ("001: reach\n002: grasp", None, ("reach", "grasp")),
+        ("(1) reach\n(2) grasp", None, ("reach", "grasp")),
+        ("1.reach\n2 . grasp", None, ("reach", "grasp")),
+        ("1. 3.5 cm to the left\n3.5 cm up and 12:30 later", None, ("3.5 cm to the left",)),
+        ("- reach\n- grasp", None, ("reach", "grasp")),
+        ("* reach\n•grasp", None, ("reach", "grasp")),
+        ("1. reach\n   - slowly\n2. grasp", None, ("reach", "grasp")),
+        ("**Done**\n-5 degrees", None, ()),
+        ("1. reach 2. grasp Therefore, the progress is <progress>40%</progress>.", 40.0, ("reach", "grasp")),
+        ("Required: 1. reach. 2. grasp it. <progress>40%</progress>", 40.0, ("reach.", "grasp it.")),
+        ("Steps: 1) reach <progress>40</progress>", 40.0, ("reach",)),
+        ("1. reach\n2. grasp Therefore, it is <progress>40%</progress>", 40.0, ("reach", "grasp")),
+        ("1. reach\n2. grasp <progress>40%</progress>", 40.0, ("reach", "grasp")),
+        ("Image shows the final result. Reason: 1. it is in 2. it is shut.", None, ()),
+        ("No step is left, lamp 1. is on <progress>100</progress>", 100.0, ()),
+        ("<progress>84,13%</progress>", 84.13, ()),
+        ("<progress>1,000%</progress>", None, ()),
+        ("<progress > 41.7 % </progress >.", 41.7, ()),
+        ("< Progress>41.7</ progress>", 41.7, ()),
+        ("&lt;progress&gt;41.7%&lt;/progress&gt;", 41.7, ()),
     ],
 )  # fmt: skip
 def test_answers_are_read(answer, progress, remaining):
@@ -145,5 +166,12 @@ def test_the_answer_about_another_task_is_parsed():
 
 
 def test_endless_answers_are_read_in_no_time():
-    for text in ("a" * 200_000, "<progress>" * 20_000, "1. " * 60_000, "." * 200_000 + "<progress>5</progress>"):
+    for text in (
+        "1" * 9_000 + ". x",
+        "<progress>5" + " " * 50_000,
+        "a" * 200_000,
+        "<progress>" * 20_000,
+        "1. " * 60_000,
+        "." * 200_000 + "<progress>5</progress>",
+    ):
         assert parse_answer(text).progress in (None, 5.0)

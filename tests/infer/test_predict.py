@@ -39,7 +39,7 @@ def answers(monkeypatch):
     """Replace the model's answers by given ones."""
     queue: list[str] = []
 
-    def decode_windows(model, windows, prompts, decoding, known_answers):
+    def decode_windows(model, windows, *rest):
         return [written_answer(queue.pop(0)) for _ in windows]
 
     monkeypatch.setattr(infer.decoding.answer_order, "decode_windows", decode_windows)
@@ -155,7 +155,8 @@ def test_a_window_larger_than_the_video_repeats_its_first_frame(nano, tmp_path, 
 
 
 def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monkeypatch, caplog):
-    answers += ["<progress>1%</progress>"] * 40
+    answers += ["<progress>1%</progress>"] * 80
+    monkeypatch.setattr(nano, "_batch_limits", {})
     given = infer.decoding.answer_order.decode_windows
     sizes = []
 
@@ -171,6 +172,9 @@ def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monke
     assert [record.frame_index for record in records] == list(range(40))
     assert [size for size in sizes if size > 4] == [14, 7]  # the first and the ninth of a block come before
     assert "continuing with 3 windows at a time" in caplog.text
+    sizes.clear()
+    list(predict_video(nano, video, "t", WINDOW, list(range(40)), reverse=True, decoding=Decoding(batch_size=16)))
+    assert max(sizes) == 3  # remembered
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from infer.model.adapter_folder import base_of_adapter
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
-from train.adapter_writer import bare_base, check_reload, save_adapter, take_probes
+from train.adapter_writer import save_adapter
 from train.callbacks import TrainingError, base_checksums
 from train.collate import WindowCollator, image_token_counts, needed_frames, refuse_long_samples, token_counts
 from train.cost import estimate_cost, format_cost
@@ -22,6 +22,7 @@ from train.lora import train_lora
 from train.merge import merge_adapter
 from train.per_task import recipes_by_task, train_each
 from train.recipe import FeaturesSection, read_recipe
+from train.reload_check import bare_base, check_reload, take_probes
 from train.training_data import hold_out_frames, read_training_data
 
 HELD_OUT = DEMO / "held_out" / "success_1.json"

@@ -129,9 +129,9 @@ def train_and_predict(
     """
     from infer.model.encoded_video import EncodedVideo
     from infer.playback import advance, predict_video
-    from train.adapter_writer import bare_base
     from train.configs import build_configs
     from train.lora import load_base, train_lora
+    from train.reload_check import bare_base
 
     samples = build_sample_set([demonstration], recipe.data.window, recipe.data.sampling, recipe.data.labels)
     kept = without_fold(samples, fold.parts, fold.number)

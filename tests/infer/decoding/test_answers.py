@@ -101,6 +101,14 @@ def test_sampled_answers_repeat_with_their_seed(nano, windows):
     assert draws[0] == draws[1] != draws[2]
 
 
+def test_a_sampled_answer_does_not_depend_on_its_batch(nano, windows):
+    hot = Decoding(20, temperature=2.0, seed=-3)
+    both = decode_windows(nano, windows, [PROMPT] * 2, hot, streams=[7, 9])
+    alone = [decode_windows(nano, [w], [PROMPT], hot, streams=[n])[0] for w, n in zip(windows, (7, 9), strict=True)]
+    assert [answer.text for answer in both] == [answer.text for answer in alone]
+    assert decode_windows(nano, windows[:1], [PROMPT], hot, streams=[9])[0].text != both[0].text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

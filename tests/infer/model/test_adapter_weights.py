@@ -11,6 +11,7 @@ from material import NANO
 from safetensors.torch import load_file, save_file
 
 from dataset.window import WindowSpec
+from infer.model.devices import allow_tf32
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
@@ -125,3 +126,24 @@ def test_for_training_the_number_type_is_that_of_the_file(good, changed):
             base.load_adapter(folder)
         types[as_saved] = {w.dtype for n, w in model.model.named_parameters() if "lora_" in n}
     assert types == {True: {torch.bfloat16}, False: {torch.float32}}
+
+
+def test_an_adapter_has_the_number_type_of_its_base(tmp_path):
+    folder = make_adapter(tmp_path / "a", 3, WindowSpec(size=2, stride=1))
+    for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+        model = ProgressModel.load(ModelSource(folder, use_lora=True, torch_dtype=name))
+        types = {weight.dtype for key, weight in model.model.named_parameters() if ".lora_" in key}
+        assert types == {dtype}, name
+
+
+def test_float32_that_remains_on_a_gpu_is_fast():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("highest")
+        allow_tf32("cuda:0", torch.float32)  # wanted in float32: exact
+        allow_tf32("cpu", torch.bfloat16)
+        assert torch.get_float32_matmul_precision() == "highest"
+        allow_tf32("cuda:0", torch.bfloat16)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -50,8 +50,7 @@ def test_predictors_baselines_and_shortcuts_of_one_episode(adapted, annotation_p
 
     training = predict_training_demonstrations(model, demonstrations, spec)
     assert np.array_equal(training.labels, result.labels)
-    parsed = [np.nan if p.parsed_progress is None else p.parsed_progress for p in result.predictions["adapter"]]
-    assert np.array_equal(training.values, parsed, equal_nan=True)
+    assert np.array_equal(training.values, result.values["adapter"], equal_nan=True)
 
 
 @pytest.mark.slow
