@@ -108,6 +108,10 @@ def test_two_new_tabs_on_one_video_do_not_drop_each_others_copies(server, open_e
     kept = second.page.evaluate("Object.values(localStorage).join()")
     assert "of the first tab" in kept
     assert "of the second tab" in kept
+    server.start()
+    first.wait("save", lambda value: value in ("saved", "conflict"))
+    second.wait("save", lambda value: value in ("saved", "conflict"))
+    assert {first.data("save"), second.data("save")} == {"saved", "conflict"}  # one of them is asked what to keep
 
 
 def test_starting_over_removes_the_annotation_and_undo_brings_it_back(server, open_editor):
