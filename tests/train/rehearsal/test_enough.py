@@ -43,7 +43,7 @@ def test_a_rehearsal_reads_every_frame_by_the_run_that_did_not_learn_it(tmp_path
     assert "is complete; nothing to resume" in capsys.readouterr().out
     assert json.loads((output / "enough.json").read_text()) == document
 
-    with pytest.raises(ValueError, match="another annotation, recipe or number of folds"):
+    with pytest.raises(ValueError, match="holds a rehearsal with another folds"):
         main(arguments(output, "--folds", "3", "--max_frames", "12"))
 
 
