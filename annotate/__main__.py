@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
+from pathlib import Path
 
 from dataset.command_line import add_video_backend, run_command
 
@@ -16,7 +18,7 @@ examples:
       a queue of all videos in clips/; annotations go to labels/
   python -m annotate --video wrist/ --camera front=front/
       two cameras of every episode side by side, wrist/ep1.mp4 with front/ep1.mp4
-  python -m annotate --video my.mp4 --task "..." --host 0.0.0.0 --auth anna:secret
+  ONETAKE_AUTH=anna:secret python -m annotate --video my.mp4 --task "..." --host 0.0.0.0
       reachable from other machines, with a login
 how to mark:
   go to the last frame of a stage (Left, Right; Space plays), press Enter, describe the stage, press Enter again;
@@ -34,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m annotate", description=__doc__, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--video", required=True, nargs="+", help="video files, or folders of videos")
+    parser.add_argument("--video", required=True, nargs="+", help="videos: files, folders, quoted globs")
     parser.add_argument(
         "--task", default="", help="the instruction that the robot follows; can be edited on the page, per episode"
     )
@@ -49,7 +51,19 @@ def make_parser() -> argparse.ArgumentParser:
     add_video_backend(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="require this login")
+    parser.add_argument(
+        "--auth_file",
+        metavar="FILE",
+        help="require the login in this file, one line USER:PASSWORD; without it the variable ONETAKE_AUTH is read",
+    )
+    parser.add_argument(
+        "--auth", metavar="USER:PASSWORD",
+        help="require this login; all users of this machine see it in the list of processes",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow_host", action="append", default=[], metavar="NAME",
+        help="a further name of this server, as of a proxy; IP addresses and this machine's name are known",
+    )  # fmt: skip
     return parser
 
 
@@ -57,19 +71,16 @@ def main(arguments: argparse.Namespace) -> None:
     """Find the episodes, build the page, serve it until interrupted."""
     from annotate.store import Store
 
-    auth = None
-    if arguments.auth is not None:
-        user, colon, password = arguments.auth.partition(":")
-        if not (user and colon and password):
-            raise ValueError(f"--auth is {arguments.auth!r}; write USER:PASSWORD")
-        auth = (user, password)
+    if not 0 < arguments.port < 65536:
+        raise ValueError(f"--port is {arguments.port}; a port is a number from 1 to 65535, such as 7860")
+    auth = _login(arguments)
     cameras = dict(_camera(text) for text in arguments.camera)
     store = Store.open(arguments.video, arguments.task, arguments.output, cameras)
     _refuse_busy_port(arguments.host, arguments.port)
     if auth is None and arguments.host not in ("127.0.0.1", "localhost", "::1"):
         print(
             f"WARNING: ANYBODY WHO REACHES {arguments.host}:{arguments.port} CAN SEE THE VIDEOS AND CHANGE THE "
-            "ANNOTATIONS. ADD --auth USER:PASSWORD",
+            "ANNOTATIONS. SET ONETAKE_AUTH=USER:PASSWORD",
             file=sys.stderr,
         )
 
@@ -77,10 +88,30 @@ def main(arguments: argparse.Namespace) -> None:
 
     from annotate.app import build_app
 
-    app = build_app(store, auth)
+    app = build_app(store, auth, (*arguments.allow_host, arguments.host))
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(f"{len(store.episodes)} video(s); open http://{host}:{arguments.port} and stop with Ctrl+C", flush=True)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+
+
+def _login(arguments: argparse.Namespace) -> tuple[str, str] | None:
+    """Return user and password; None where no login is required."""
+    origin, text = "--auth", arguments.auth
+    if text is not None:
+        print(
+            "warning: --auth shows the password in the list of processes; set ONETAKE_AUTH or use --auth_file instead",
+            file=sys.stderr,
+        )
+    elif arguments.auth_file is not None:
+        origin, text = arguments.auth_file, Path(arguments.auth_file).read_text(encoding="utf-8").strip("\r\n")
+    elif "ONETAKE_AUTH" in os.environ:
+        origin, text = "ONETAKE_AUTH", os.environ["ONETAKE_AUTH"]
+    if text is None:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise ValueError(f"the login of {origin} is not USER:PASSWORD; write both with a colon between them")
+    return user, password
 
 
 def _camera(text: str) -> tuple[str, str]:

@@ -7,10 +7,11 @@ ends to people; everything in Python and in files is half-open.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from fastapi import FastAPI
 
-from annotate.access import RequireLogin
+from annotate.access import RefuseForeignRequests, RequireLogin
 from annotate.background import BackgroundScanner
 from annotate.frame_cache import FrameCache
 from annotate.frame_routes import make_router
@@ -22,15 +23,20 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: the page 
 
 import gradio as gr
 
-PAGE_CSS = ".gradio-container { max-width: 1760px !important; padding: 8px 20px !important; } footer { display: none; }"
+PAGE_CSS = """\
+.gradio-container, .gradio-container > main { max-width: none !important; width: 100% !important; }
+.gradio-container > main { padding: 8px 20px !important; }
+footer { display: none; }
+"""
 
 
-def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
+def build_app(store: Store, auth: tuple[str, str] | None = None, host_names: Iterable[str] = ()) -> FastAPI:
     """Return the whole server.
 
     Args:
         store: The episodes.
         auth: User and password that every route requires; open to everybody who reaches it by default.
+        host_names: Names of this server besides IP addresses and the name of the machine, as of a proxy.
     """
     cache = FrameCache(store)
     scanner = BackgroundScanner(store, cache)
@@ -50,6 +56,7 @@ def build_app(store: Store, auth: tuple[str, str] | None = None) -> FastAPI:
             elem_id="timeline",
         )
     gr.mount_gradio_app(app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, css=PAGE_CSS)
+    app.add_middleware(RefuseForeignRequests, names=tuple(host_names))
     if auth is not None:
         app.add_middleware(RequireLogin, user=auth[0], password=auth[1])
     return app

@@ -1,13 +1,13 @@
-"""The background pass over the episode that was opened last: filmstrip, stage proposals, then JPEGs for scrubbing.
+"""The background pass over the open episodes: filmstrip, stage proposals, then JPEGs for scrubbing.
 
-Knows readers, thumbnails and proposals; pauses while people step through frames. Does not know HTTP.
+Knows readers, thumbnails and proposals; pauses while people step through frames. Does not know HTTP or which tabs are
+open: an episode counts as open while its page asks for the scan.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,42 +22,62 @@ STRIP_BOX = (96, 54)  # width, height of a thumbnail
 STRIP_COUNT = 96
 
 
+WANTED_SEC = 10.0  # a page asks several times a second until its scan ends
+
+
 @dataclass
 class Scan:
     """What was read of one video so far.
 
     Args:
         num_frames: Frames of the video.
-        scanned: Frames read so far.
         proposals: Where stages may begin; None until the video was read to its end.
         problem: Why reading stopped.
         strip: Thumbnails side by side, evenly spaced in time; empty ones are black.
+        features: One per frame read so far.
+        asked: When a page asked for it last, by the monotonic clock.
+        running: Whether a thread reads the video.
     """
 
     num_frames: int
-    scanned: int = 0
     proposals: list[int] | None = None
     problem: str | None = None
     strip: Image.Image | None = field(default=None, repr=False)
+    features: list[np.ndarray] = field(default_factory=list, repr=False)
+    asked: float = 0.0
+    running: bool = False
+
+    @property
+    def scanned(self) -> int:
+        """How many frames were read."""
+        return self.num_frames if self.proposals is not None else len(self.features)
 
 
 class BackgroundScanner:
-    """Reads one episode at a time, the one opened last; keeps the scan of every video."""
+    """Reads every open episode in a thread of its own, and keeps what was read of every video.
+
+    A scan that nobody asks for any more stops, and goes on where it stopped when somebody asks again.
+    """
 
     def __init__(self, store: Store, cache: FrameCache) -> None:
         self._store, self._cache = store, cache
         self._scans: dict[VideoReader, Scan] = {}
-        self._current: str | None = None  # id of the episode to read
+        self._latest: Scan | None = None  # of the episode that was opened last: only its JPEGs are made to the end
         self._lock = threading.Lock()
 
     def scan(self, key: str) -> Scan:
         """Return the scan of an episode so far; start or continue it in the background."""
         reader = self._store.reader(key)
         with self._lock:
+            new = reader not in self._scans
             scan = self._scans.setdefault(reader, Scan(len(reader)))
-            if self._current != key:
-                self._current = key
-                threading.Thread(target=self._work, args=(key, reader, scan), daemon=True).start()
+            if new or time.monotonic() - scan.asked > WANTED_SEC:
+                self._latest = scan
+            scan.asked = time.monotonic()
+            if not scan.running and scan.problem is None and (scan.proposals is None or self._latest is scan):
+                scan.running = True
+                name = f"scan {reader.path}"
+                threading.Thread(target=self._work, args=(key, reader, scan), name=name, daemon=True).start()
         return scan
 
     def strip_jpeg(self, key: str) -> bytes:
@@ -66,32 +86,39 @@ class BackgroundScanner:
         return to_jpeg(strip or Image.new("RGB", (1, 1)), 75)
 
     def _work(self, key: str, reader: VideoReader, scan: Scan) -> None:
-        def is_current() -> bool:
-            return self._current == key
-
         try:
-            if scan.proposals is None and scan.problem is None:
-                self._read(reader, scan, is_current)
+            if scan.proposals is None:
+                self._read(reader, scan)
             for camera in range(len(self._store.episode(key).cameras)):
-                self._cache.fill(key, camera, is_current)
+                self._cache.fill(key, camera, lambda: self._wanted(scan))
         except VideoError as error:
             scan.problem = str(error)
+        except Exception as error:
+            scan.problem = (
+                f"{self._store.episode(key).video.name} was not read to its end ({type(error).__name__}: {error}), so "
+                "it has no proposals; the terminal of `python -m annotate` shows where"
+            )
+            raise
+        finally:
+            with self._lock:
+                scan.running = False
 
-    def _read(self, reader: VideoReader, scan: Scan, is_current: Callable[[], bool]) -> None:
+    def _wanted(self, scan: Scan) -> bool:
+        return scan is self._latest or time.monotonic() - scan.asked < WANTED_SEC
+
+    def _read(self, reader: VideoReader, scan: Scan) -> None:
         count = strip_count(len(reader))
         slots = {strip_frame(slot, count, len(reader)): slot for slot in range(count)}
-        features: list[np.ndarray] = []
-        for index, frame in reader.iter_frames(fit=STRIP_BOX):
-            while is_current() and not self._cache.quiet:
+        for index, frame in reader.iter_frames(range(len(scan.features), len(reader)), fit=STRIP_BOX):
+            while self._wanted(scan) and not self._cache.quiet:
                 time.sleep(0.02)
-            if not is_current():
-                scan.scanned = 0
+            if not self._wanted(scan):
                 return
-            features.append(frame_feature(frame))
             if index in slots:
                 _paste(scan, frame, slots[index], count)
-            scan.scanned = index + 1
-        scan.proposals = propose_boundaries(np.stack(features), reader.fps)
+            scan.features.append(frame_feature(frame))
+        scan.proposals = propose_boundaries(np.stack(scan.features), reader.fps)
+        scan.features.clear()
 
 
 def strip_count(num_frames: int) -> int:

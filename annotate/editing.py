@@ -56,6 +56,11 @@ def move_boundary(stages: Stages, number: int, end: int, num_frames: int) -> Sta
     return (*moved, *stages[number + 2 :])
 
 
+def nudge_boundary(stages: Stages, number: int, frames: int, num_frames: int) -> Stages:
+    """Move the end of stage `number` by some frames; see `move_boundary`."""
+    return move_boundary(stages, number, _at(stages, number).end + frames, num_frames)
+
+
 def remove_boundary(stages: Stages, number: int) -> Stages:
     """Remove the end of stage `number`: its frames join the next stage; the last stage becomes unmarked frames."""
     stage = _at(stages, number)
@@ -78,6 +83,11 @@ def exclude(stages: Stages, number: int, excluded: bool) -> Stages:
     if not excluded and not stage.subtask:
         raise ValueError(f"stage {number + 1} has no text; describe the sub-task, then include the stage again")
     return (*stages[:number], replace(stage, excluded=excluded), *stages[number + 1 :])
+
+
+def toggle_excluded(stages: Stages, number: int) -> Stages:
+    """Leave stage `number` out, or include it again; see `exclude`."""
+    return exclude(stages, number, not _at(stages, number).excluded)
 
 
 def fall_back(stages: Stages, number: int) -> Stages:
@@ -108,7 +118,14 @@ def rescale(stages: Stages, from_frames: int, to_frames: int) -> Stages:
     return tuple(moved)
 
 
+def stage_at(stages: Stages, frame: int) -> int:
+    """Return the number of the stage around a frame; of the last stage where no stage is around it."""
+    return next((number for number, stage in enumerate(stages) if frame < stage.end), len(stages) - 1)
+
+
 def _at(stages: Stages, number: int) -> Stage:
+    if not stages:
+        raise ValueError("no stage is marked yet; mark one first")
     if not 0 <= number < len(stages):
         raise ValueError(f"there is no stage {number + 1}; {len(stages)} are marked, mark one first")
     return stages[number]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from annotate.marking import Marking
 from dataset.annotation import annotation_problems
-from dataset.check import Finding, check_demonstrations
+from dataset.check import check_demonstrations
 from dataset.demonstration import Demonstration
+from dataset.finding import Finding
 
 About = Literal["task", "stages", "outcome", "video"]
 _PLACES: dict[str, About] = {  # by the field that a finding is about; all others are shown with the stages
@@ -53,6 +55,14 @@ def find_missing(marking: Marking) -> list[PageFinding]:
     return findings
 
 
+def outdated_annotation(file: Path) -> PageFinding:
+    """Return the finding that an unfinished marking leaves an earlier annotation on disk."""
+    message = (
+        f"{file.name} still holds what was finished before, and training reads it; finish this marking to replace it"
+    )
+    return PageFinding("warning", "stages", f"{message}, or press Start over to take it away")
+
+
 def check_demonstration(demonstration: Demonstration, alone: bool = False, **options: Any) -> list[PageFinding]:
     """Return what the dataset's check finds in one demonstration.
 
@@ -72,9 +82,9 @@ def _missing_outcome(marking: Marking) -> str | None:
     if marking.success:
         return None
     if final is None:
-        return "enter the cutoff, 0 to 0.99: the share of the task that was reached"
+        return "enter how many percent of the task were reached, 0 to 99"
     if not 0.0 <= final < 100.0:
-        return f"the cutoff is {final / 100.0:g}; a failure ends below 1: use 0 to 0.99"
+        return f"{final:g} % of the task were reached; a failure ends below 100 %: use 0 to 99"
     return None
 
 

@@ -126,7 +126,8 @@ def stages_from_rows(rows: Any) -> tuple[Stage, ...]:
             raise ValueError(f"stage {number}: falls_back_to is {falls_back_to!r}; it must be the number of a stage")
         frames = row["start"], row["end"]
         extra = dict(row.get("extra") or {})
-        stages.append(Stage(_text(row["subtask"]), *frames, row["excluded"] is True, falls_back_to, extra))
+        excluded, weight = row["excluded"] is True, row.get("weight")
+        stages.append(Stage(_text(row["subtask"]), *frames, excluded, falls_back_to, weight, extra))
     return tuple(stages)
 
 

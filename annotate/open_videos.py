@@ -27,7 +27,8 @@ class OpenVideos:
 
     def __init__(self) -> None:
         self._opened: dict[Path, _Opened] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held for a moment only
+        self._locks: dict[Path, threading.Lock] = {}  # held while that file is indexed
 
     def reader(self, episode: Episode, camera: int = 0) -> VideoReader:
         """Return the reader of one camera's present video; indexed on first use.
@@ -59,6 +60,8 @@ class OpenVideos:
             raise VideoError(f"video {path}: cannot be read ({error.strerror}); check the path") from None
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         with self._lock:
+            lock = self._locks.setdefault(path, threading.Lock())
+        with lock:
             opened = self._opened.get(path)
             if opened is None or opened.stamp != stamp:
                 opened = _Opened(stamp, VideoReader(path))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.annotation import MAIN_CAMERA
-from dataset.demonstration import VIDEO_SUFFIXES
-from dataset.image_folder import is_image_folder
+from dataset.foreign import foreign_kind
+from dataset.image_folder import VIDEO_SUFFIXES, is_image_folder
+from dataset.inputs import find_videos
+from dataset.unique_names import unique_names
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Episode:
 
     Args:
         id: Stable name for browsers: derived from the path, the same after a restart.
+        name: Tells it apart from the others of the queue, for people.
         video: The file that is annotated.
         annotation: The file of its finished annotation.
         cameras: Name and file of every camera, `video` first; all share one frame number.
     """
 
     id: str
+    name: str
     video: Path
     annotation: Path
     cameras: tuple[tuple[str, Path], ...]
@@ -51,7 +55,7 @@ def find_episodes(
     """Find the videos and where their annotations go.
 
     Args:
-        videos: Files, or folders whose videos are used in the order of their names.
+        videos: Files, folders and globs; see `dataset.inputs`. What is in a camera's folder is left out.
         output: Folder of the annotations; beside each video by default.
         cameras: Further cameras by name: a folder that holds a video of the same name for every episode, or a file
             where there is one episode only.
@@ -64,8 +68,17 @@ def find_episodes(
     """
     episodes: dict[str, Episode] = {}
     video_of: dict[Path, Path] = {}  # by annotation file
-    files = _find_videos(videos)
+    beside = [Path(path).resolve() for path in (cameras or {}).values()]
+    files = [video for video in find_videos(videos) if not any(video.resolve().is_relative_to(path) for path in beside)]
+    if not files:
+        raise ValueError("no video was given; name a file or a folder: --video my.mp4")
     for video in files:
+        foreign = foreign_kind(video)
+        if foreign is not None:
+            raise ValueError(f"video {video}: {foreign}")
+        if not video.exists():
+            raise ValueError(f"video {video}: no such file or folder; check the path")
+    for video, name in zip(files, unique_names(files), strict=True):
         annotation = Path(output or video.parent) / f"{video.stem}.json"
         other = video_of.setdefault(annotation.absolute(), video)
         if other != video:
@@ -73,31 +86,9 @@ def find_episodes(
                 f"{other} and {video} would share the annotation {annotation}; give one of the videos another name"
             )
         key = hashlib.sha256(str(video.absolute()).encode()).hexdigest()[:12]
-        further = [(name, _find_camera(name, Path(path), video, len(files))) for name, path in (cameras or {}).items()]
-        episodes[key] = Episode(key, video, annotation, ((MAIN_CAMERA, video), *further))
+        further = [(view, _find_camera(view, Path(path), video, len(files))) for view, path in (cameras or {}).items()]
+        episodes[key] = Episode(key, name, video, annotation, ((MAIN_CAMERA, video), *further))
     return episodes
-
-
-def _find_videos(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the video files, each once; a folder gives the videos directly in it."""
-    videos: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if path.is_dir() and not is_image_folder(path):
-            inside = [file for file in sorted(path.iterdir()) if _is_video(file)]
-            if not inside:
-                kinds = " ".join(sorted(VIDEO_SUFFIXES))
-                raise ValueError(
-                    f"folder {path}: holds no video ({kinds}, or folders of numbered pictures); name another folder or "
-                    "a file"
-                )
-            videos |= dict.fromkeys(inside)
-        elif path.exists():
-            videos[path] = None
-        else:
-            raise ValueError(f"video {path}: no such file or folder; check the path")
-    if not videos:
-        raise ValueError("no video was given; name a file or a folder: --video my.mp4")
-    return list(videos)
 
 
 def _find_camera(name: str, path: Path, video: Path, num_episodes: int) -> Path:

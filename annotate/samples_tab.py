@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from annotate.findings import PageFinding, check_demonstration, find_missing
+from annotate.findings import PageFinding, check_demonstration, find_missing, outdated_annotation
 from annotate.store import Store
 from dataset.demonstration import read_demonstration
 from dataset.preview import choose_samples
@@ -67,6 +67,8 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
         ValueError: The recipe cannot be used, or a file cannot be read.
     """
     missing = find_missing(store.load(key)[0])
+    if missing and store.episode(key).annotation.exists():
+        missing.append(outdated_annotation(store.episode(key).annotation))
     if missing:
         return SamplePreview(tuple(missing))
     if recipe not in find_recipes():
@@ -76,7 +78,7 @@ def preview_samples(store: Store, key: str, recipe: str, train_on: TrainOn = "th
     if train_on == "labelled":
         episodes = [episode for episode in store.episodes.values() if episode.status == "labelled" or episode.id == key]
     demonstrations = {episode.id: read_demonstration(episode.annotation) for episode in episodes}
-    findings = check_demonstration(demonstrations[key], labels=data.labels, pixels=True)
+    findings = check_demonstration(demonstrations[key], labels=data.labels, window=data.window, pixels=True)
     if any(finding.level == "error" for finding in findings):
         return SamplePreview(tuple(findings))
     samples = build_sample_set(list(demonstrations.values()), data.window, data.sampling, data.labels)

@@ -17,6 +17,7 @@ from typing import Any
 
 from annotate.marking import Marking
 from annotate.open_videos import OpenVideos
+from annotate.other_episodes import first_task
 from annotate.queue import Episode, find_episodes
 from dataset.annotation import Annotation, Camera
 from dataset.annotation_file import read_annotation, write_annotation
@@ -60,7 +61,7 @@ class Store:
     episodes: dict[str, Episode]
     task: str
     videos: OpenVideos = field(default_factory=OpenVideos, repr=False)
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _locks: dict[str, threading.RLock] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(
@@ -90,6 +91,10 @@ class Store:
             raise ValueError(f"there is no episode {str(key)[:40]!r} here; choose one in the list")
         return self.episodes[key]
 
+    def _lock_of(self, key: str) -> threading.RLock:
+        """Return the lock of one episode: nobody waits for the video of another one."""
+        return self._locks.setdefault(key, threading.RLock())  # one step: safe without a lock of its own
+
     def reader(self, key: str, camera: int = 0) -> VideoReader:
         """Return the reader of an episode's video; indexed on first use."""
         return self.videos.reader(self.episode(key), camera)
@@ -112,12 +117,14 @@ class Store:
             ValueError: The video or a file beside it cannot be read, or the file belongs to another video.
         """
         episode = self.episode(key)
-        with self._lock:
+        with self._lock_of(key):
             revision = _revision(episode)
             annotation = self._annotation(episode)
             if episode.marking_file.exists():
                 return self._read_marking(episode), revision
-            return Marking.from_annotation(annotation) if annotation else Marking(self._first_task(key)), revision
+            if annotation is not None:
+                return Marking.from_annotation(annotation), revision
+            return Marking(self.task or first_task(self.episodes, key)), revision
 
     def save(self, key: str, marking: Marking, revision: str, version: str | None = None) -> Saved:
         """Write the annotation when the marking is finished, else the marking.
@@ -137,7 +144,7 @@ class Store:
             OSError: A file cannot be written.
         """
         episode = self.episode(key)
-        with self._lock:
+        with self._lock_of(key):
             if version is not None and version != self.version(key):
                 raise ReplacedError(
                     f"{episode.video.name} was replaced by another file since it was opened here; put the old one "
@@ -162,14 +169,13 @@ class Store:
     def keep_copy(self, key: str, marking: Marking) -> Path:
         """Write a marking that lost a conflict beside the annotation, under a name of its own; overwrite nothing."""
         episode = self.episode(key)
-        digest = hashlib.sha256(json.dumps(marking.to_document()).encode()).hexdigest()[:8]
-        path = episode.annotation.with_name(f"{episode.annotation.name}.kept-{digest}")
+        path = _copy_name(episode, json.dumps(marking.to_document()).encode())
         self._write_marking(path, episode, marking)
         return path
 
     def finish(self, key: str, marking: Marking) -> Annotation:
         """Return a marking as a finished annotation; a `ValueError` names what is missing."""
-        with self._lock:
+        with self._lock_of(key):
             episode = self.episode(key)
             reader, present = self.reader(key), self._annotation(episode)
             hidden = {name: getattr(present, name) for name in HIDDEN_FIELDS} if present is not None else {}
@@ -182,35 +188,26 @@ class Store:
                 **hidden,
             )
 
-    def earlier(self, key: str) -> tuple[Marking, int] | None:
-        """Return the marking of the nearest episode before (else after) that has stages, and its number of frames."""
-        keys = list(self.episodes)
-        position = keys.index(key)
-        for other in keys[:position][::-1] + keys[position + 1 :]:
-            marking = self._on_disk(other)
-            if marking is not None and marking.stages:
-                return marking, len(self.reader(other))
-        return None
+    def clear(self, key: str, revision: str) -> tuple[str, str | None]:
+        """Take the annotation and the marking of an episode away; returns the new revision and the name of the copy.
 
-    def _first_task(self, key: str) -> str:
-        """Return the task text of an episode without a marking: the command line's, else that of a previous episode."""
-        if self.task:
-            return self.task
-        keys = list(self.episodes)
-        previous = filter(None, map(self._on_disk, keys[: keys.index(key)][::-1]))
-        return next((marking.task for marking in previous if marking.task), "")
+        What was marked is kept beside them under a name that no command reads; None where nothing was there.
 
-    def _on_disk(self, key: str) -> Marking | None:
-        """Return the marking of another episode; None where there is none, or its file is damaged."""
-        episode = self.episodes[key]
-        try:
-            if episode.marking_file.exists():
-                return Marking.from_document(json.loads(episode.marking_file.read_text(encoding="utf-8")))
-            if episode.annotation.exists():
-                return Marking.from_annotation(read_annotation(episode.annotation))
-        except (ValueError, OSError):
-            return None  # opening that episode shows the error
-        return None
+        Raises:
+            ConflictError: The state on disk was changed.
+            ValueError: See `load`.
+            OSError: A file cannot be written.
+        """
+        episode = self.episode(key)
+        with self._lock_of(key):
+            if revision != _revision(episode):
+                raise ConflictError(f"{episode.video.name} was changed elsewhere since it was loaded here")
+            kept = None
+            for path in (episode.annotation, episode.marking_file):
+                if path.exists():
+                    kept = _copy_name(episode, path.read_bytes())
+                    path.replace(kept)
+            return _revision(episode), kept.name if kept else None
 
     def _finish(self, episode: Episode, marking: Marking) -> tuple[Annotation | None, str | None]:
         try:
@@ -266,6 +263,11 @@ class Store:
 def _relative_path(episode: Episode, video: Path) -> str:
     """Return the path of a video relative to the episode's annotation file."""
     return Path(os.path.relpath(video.absolute(), episode.annotation.absolute().parent)).as_posix()
+
+
+def _copy_name(episode: Episode, content: bytes) -> Path:
+    """Return the file beside the annotation for a copy that `*.json` does not match."""
+    return episode.annotation.with_name(f"{episode.annotation.name}.kept-{hashlib.sha256(content).hexdigest()[:8]}")
 
 
 def _revision(episode: Episode) -> str:

@@ -16,6 +16,7 @@ import time
 import torch
 
 from benchmarks.naive import naive_answers
+from dataset.inputs import find_videos
 from dataset.prompts import build_prompt
 from dataset.video import VideoReader
 from dataset.window import window_indices
@@ -28,7 +29,6 @@ from infer.model.window_inputs import FrameFeatures
 from infer.playback import predict_video
 from infer.request import choose_window
 from infer.stream import ProgressStream
-from infer.video_paths import find_videos
 
 TASK = "Pick up the red puck and bring it to the blue goal marker"
 
@@ -64,11 +64,11 @@ def random_weights(arguments: argparse.Namespace) -> None:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = random_2b(read_recipe("recipes/nano.yaml", ["data.annotations=[x]"]), device, arguments.pixels)
-    model.end_token_id = -1  # fixed-length answers
+    model.end_token_ids = frozenset()  # fixed-length answers
     window, prompt = choose_window(model.progress_config), build_prompt(arguments.task)
     reader = VideoReader(find_videos(arguments.videos)[0])
     indices = range(30, 30 + arguments.live)
-    windows = [window_indices(window, t, reader.fps) for t in indices]
+    windows = [window_indices(window, t, reader.timing) for t in indices]
     pictures = dict(reader.iter_frames({i for window_frames in windows for i in window_frames}))
     features: dict[int, FrameFeatures] = {}
     drafts: list[list[int]] = []
@@ -104,7 +104,7 @@ def batches(model: ProgressModel, arguments: argparse.Namespace) -> None:
             left -= len(frames)
             if not frames:
                 break
-            windows = [window_indices(window, t, reader.fps) for t in frames]
+            windows = [window_indices(window, t, reader.timing) for t in frames]
             distinct_frames += len({index for indices in windows for index in indices})
 
             before = encodings[0]
@@ -161,7 +161,7 @@ def live(model: ProgressModel, arguments: argparse.Namespace) -> None:
         prediction = stream.push(frame)
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
-        frames_of_window = [pictures[i] for i in window_indices(window, index, reader.fps)]
+        frames_of_window = [pictures[i] for i in window_indices(window, index, reader.timing)]
         (answer,) = naive_answers(model, [frames_of_window], prompt, arguments.max_new_tokens)
         naive.append(time.perf_counter() - started)
         equal += prediction.model_output == answer

@@ -43,7 +43,7 @@ def naive_answers(
         generation_config=GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            eos_token_id=model.end_token_id if model.end_token_id >= 0 else None,
+            eos_token_id=sorted(model.end_token_ids) or None,
             pad_token_id=model.tokenizer.pad_token_id,
         ),
     )

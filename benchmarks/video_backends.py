@@ -101,7 +101,7 @@ def every_fourth(reader: VideoReader) -> None:
 def shuffled_windows(reader: VideoReader) -> None:
     """Read windows of 8 frames, 4 apart, in a shuffled order."""
     for t in np.random.default_rng(0).permutation(len(reader))[:WINDOWS]:
-        reader.frames(window_indices(WindowSpec(8, stride=4), int(t), reader.fps))
+        reader.frames(window_indices(WindowSpec(8, stride=4), int(t), reader.timing))
 
 
 def print_speed(paths: list[str]) -> None:

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from dataset.budget import read_token_budget
-from dataset.check import Finding, check_files
+from dataset.check import check_files
 from dataset.command_line import add_video_backend, run_command
 from dataset.demonstration import read_demonstrations, update_video_paths
+from dataset.files import refuse_overwriting
+from dataset.finding import Finding
+from dataset.inputs import find_annotations
 from dataset.preview import write_preview
 from dataset.recipe import load_document, read_data_section
-from dataset.sample_file import to_dataset, write_samples
+from dataset.sample_file import checked_sample_path, to_dataset, write_samples
 from dataset.samples import build_sample_set
 from dataset.video import set_default_backend
 
@@ -31,6 +34,10 @@ examples:
       one page with windows, questions, answers and label curves; it needs no network
   python -m dataset data/demo.json --config recipes/oneshot.yaml --export data/conversations
       pictures and conversations.jsonl for training elsewhere
+
+labels:
+  A stage's share of 100 % follows its length (the longest at most 5/3 of the shortest), or the "weight" that its
+  annotation gives it. A failure has the steps and shares of a success of its task: name both files together.
 """
 
 
@@ -41,7 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "annotations", nargs="*", help="annotation files (JSON); overrides go last: data.sampling.every=2"
+        "annotations",
+        nargs="*",
+        help="annotations (files, folders, quoted globs); overrides go last: data.sampling.every=2",
     )
     parser.add_argument("--config", help="recipe whose `data` section is used (default: see docs/recipe.md)")
     parser.add_argument("--videos", action="append", default=[], help="folder to search for videos that have moved")
@@ -67,6 +76,12 @@ def main(arguments: argparse.Namespace) -> int:
     paths = paths or list(data.annotations)
     if not paths:
         raise ValueError("no annotations were given; name at least one annotation file")
+    paths = [str(path) for path in find_annotations(paths)]
+    inputs = [arguments.config, *paths]
+    for output, others in ((arguments.output, inputs), (arguments.preview, [arguments.output, *inputs])):
+        refuse_overwriting(output, others)
+    if arguments.output:
+        checked_sample_path(arguments.output)
     budget = read_token_budget(load_document(arguments.config))
     if arguments.update_videos:
         for demonstration in read_demonstrations(paths, arguments.videos):
@@ -92,6 +107,9 @@ def main(arguments: argparse.Namespace) -> int:
             "--output is missing; name the file to write (or --preview PAGE.html, or --export FOLDER), or add "
             "--check to check only"
         )
+    videos = [video for demonstration in demonstrations for video in demonstration.views.values()]
+    for output in (arguments.output, arguments.preview):
+        refuse_overwriting(output, videos)
     samples = build_sample_set(demonstrations, data.window, data.sampling, data.labels)
     if arguments.output:
         write_samples(arguments.output, to_dataset(samples), data.window, demonstrations)

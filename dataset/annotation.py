@@ -48,6 +48,8 @@ class Stage:
         falls_back_to: Set if the attempt fails at the end of this stage: the number (from 1, in the list of all
             stages) of the stage that must be done again, this one or an earlier one. The stages that follow repeat
             the work from there on.
+        weight: How much of the task this stage is, beside the others: 3 is three times 1. None: 1 if another stage of
+            the annotation has a weight, else by its length (see `dataset.labels.stage_shares`).
         extra: Fields of the file that this version does not know; kept when it is written again.
     """
 
@@ -56,12 +58,28 @@ class Stage:
     end: int
     excluded: bool = False
     falls_back_to: int | None = None
+    weight: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         problems = stage_problems("stage", vars(self))
         if problems:
             raise AnnotationError(problems)
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """The steps of a task and where each begins on its scale, as a success shows them; see `dataset.task_plan`.
+
+    Args:
+        steps: A stage of the success for every step, in order.
+        levels: Percent at the start of every step, and 100; K + 1 values for K steps, rising.
+        source: The annotation of the success.
+    """
+
+    steps: tuple[Stage, ...]
+    levels: tuple[float, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,8 @@ class Annotation:
             replaces the curve that is interpolated between stage ends.
         cameras: Further views of the episode; they share the frame numbers, the stages and the labels.
         annotator: Who marked the stages; several people can annotate one video, each in a separate file.
+        plan: Of a failure: the steps and the scale of its task, from a success that it was read with
+            (`dataset.task_plan`). No part of the file.
         extra: As that of `Stage`.
     """
 
@@ -117,6 +137,7 @@ class Annotation:
     measured_progress: tuple[float, ...] | None = None
     cameras: tuple[Camera, ...] = ()
     annotator: str | None = None
+    plan: TaskPlan | None = field(default=None, compare=False)
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -138,7 +159,10 @@ class Annotation:
 def stage_problems(place: str, stage: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with one stage alone; absent fields are not checked."""
     problems = []
-    subtask, start, end = (stage.get(key) for key in ("subtask", "start", "end"))
+    subtask, start, end, weight = (stage.get(key) for key in ("subtask", "start", "end", "weight"))
+    if weight is not None and not (weight > 0 and math.isfinite(weight)):
+        message = f'{place} "{subtask}" has the weight {weight}; it must be a positive number, or be left out'
+        problems.append(Problem(f"{place}.weight", message))
     if start is not None and end is not None and end <= start:
         problems.append(
             Problem(

@@ -47,6 +47,7 @@ class StageRow(_Row):
     end: int
     excluded: bool = False
     falls_back_to: int | None = None
+    weight: float | None = None
 
 
 class CameraRow(_Row):
@@ -87,7 +88,9 @@ def read_annotation(path: str | Path) -> Annotation:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"annotation {path}: no such file; make one with `python -m annotate --video ...`") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ValueError(f"annotation {path}: is no text; name an annotation (JSON), not a video") from None
+    except OSError as error:
         raise ValueError(f"annotation {path}: cannot be read ({error})") from None
     try:
         document = json.loads(text)
@@ -129,6 +132,8 @@ def _stage_row(stage: Stage) -> dict[str, Any]:
     row = {"subtask": stage.subtask, "start": stage.start, "end": stage.end, "excluded": stage.excluded}
     if stage.falls_back_to is not None:
         row["falls_back_to"] = stage.falls_back_to
+    if stage.weight is not None:
+        row["weight"] = stage.weight
     return row | dict(stage.extra)
 
 
@@ -215,7 +220,7 @@ def _without(wrong: set[tuple[int | str, ...]], location: tuple[int | str, ...],
 
 def _build(kind: type[Built], row: Mapping[str, Any]) -> Built:
     """Build a stage, a camera or an annotation; fields that it does not know go to `extra`."""
-    names = {field.name for field in fields(kind)} - {"extra"}
+    names = {field.name for field in fields(kind)} - {"extra", "plan"}
     values = {key: value for key, value in row.items() if key in names}
     return kind(**values, extra={key: value for key, value in row.items() if key not in names})
 

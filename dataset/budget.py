@@ -61,7 +61,7 @@ def read_token_budget(recipe: Mapping[str, Any]) -> TokenBudget:
     """
     values: dict[str, int] = {}
     folder = Path(str(recipe.get("model") or ""))
-    if (folder / "config.json").is_file():
+    if recipe.get("model") and (folder / "config.json").is_file():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         context = config.get("text_config", config).get("max_position_embeddings")
         if context:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from dataset.annotation import AnnotationError, Stage
+from dataset.annotation import MAIN_CAMERA, AnnotationError, Stage
 from dataset.budget import TokenBudget
-from dataset.demonstration import Demonstration, read_demonstration
+from dataset.check_failures import check_failures
+from dataset.demonstration import Demonstration, read_demonstration, video_notices, with_plans, with_unique_names
+from dataset.finding import Finding
+from dataset.inputs import Paths, find_annotations
 from dataset.labels import SUCCESS_THRESHOLD, Labels, label_curve, plan_steps
 from dataset.prompts import build_completion, build_prompt
 from dataset.samples import demonstration_curve
 from dataset.similarity import cached_hashes, longest_still_run
 from dataset.video import VideoError, VideoReader
-from dataset.window import WindowSpec
+from dataset.window import WindowSpec, wide_windows
+from dataset.wording import differing_texts, plain_text
 
 SHORT_STAGE_FRAMES = 3
 LONG_TAIL_SHARE = 0.5  # a longer "finished" tail was probably not annotated
@@ -32,32 +34,8 @@ STILL_POINTS = 2.0  # and its labels rise by more than this, in points
 ANNOTATOR_POINTS = 5.0  # two annotators disagree from this mean difference of their labels on
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One result of a check.
-
-    Args:
-        level: "error" stops, "warning" does not.
-        where: The annotation file, or "all".
-        message: What is wrong and how to correct it.
-        stage: Number of the stage, counted from 1 over all stages; None if it does not concern a single stage.
-        field: The field: "subtask", "end", "task", "video", ...; None if it does not concern a single field.
-    """
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
-    stage: int | None = None
-    field: str | None = None
-
-    @property
-    def place(self) -> str:
-        """Stage and field in words, such as "stage 2, end"; empty if it concerns the whole file."""
-        return ", ".join(word for word in (f"stage {self.stage}" if self.stage else "", self.field or "") if word)
-
-
 def check_files(
-    paths: Iterable[str | Path],
+    paths: Paths,
     search: Sequence[str | Path] = (),
     labels: Labels = "linear",
     window: WindowSpec | None = None,
@@ -66,10 +44,11 @@ def check_files(
     """Read annotation files and check them, pixels included; files that cannot be read become errors.
 
     Args:
-        paths: Annotation files.
+        paths: Annotation files, folders and globs; see `dataset.inputs`.
         search: Further folders to search for videos that have moved.
         labels: How the recipe interpolates progress.
-        window: The recipe's window rule; with `budget`, the tokens of a sample are checked.
+        window: The recipe's window rule: the rate of the videos is compared with it, and with `budget` the tokens of a
+            sample are checked.
         budget: The largest number of tokens of a sample.
 
     Returns:
@@ -77,7 +56,7 @@ def check_files(
     """
     demonstrations: list[Demonstration] = []
     findings: list[Finding] = []
-    for path in paths:
+    for path in find_annotations(paths):
         try:
             demonstrations.append(read_demonstration(path, search))
         except AnnotationError as error:
@@ -86,6 +65,7 @@ def check_files(
             field = "video" if isinstance(error, VideoError) else None
             message = str(error).removeprefix(f"annotation {path}: ")
             findings.append(Finding("error", str(path), message, field=field))
+    demonstrations = with_plans(with_unique_names(demonstrations))
     return demonstrations, findings + check_demonstrations(
         demonstrations, labels=labels, window=window, budget=budget, pixels=True
     )
@@ -108,15 +88,19 @@ def check_demonstrations(
         pixels: Also find still stretches in the pictures, and use visual labels if `labels` is "visual". Decodes each
             video once; later calls read the cache.
     """
-    findings = []
+    findings, curves = [], []
     for demonstration in demonstrations:
         curve = demonstration_curve(demonstration, labels) if pixels else label_curve(demonstration.annotation)
+        curves.append(curve)
         findings += _check_outcome(demonstration, curve) + _check_stages(demonstration)
         if pixels:
-            findings += _check_still_stretches(demonstration, curve, labels)
+            findings += _check_videos(demonstration) + _check_still_stretches(demonstration, curve, labels)
+        if window is not None:
+            findings += _check_rate(demonstration, window)
         if window is not None and budget is not None:
             findings += _check_budget(demonstration, window, budget)
-    return findings + _check_together(demonstrations)
+    findings += check_failures(demonstrations, curves if pixels else None)
+    return findings + _check_task_texts(demonstrations) + _check_together(demonstrations)
 
 
 def _check_outcome(demonstration: Demonstration, curve: np.ndarray) -> list[Finding]:
@@ -185,30 +169,38 @@ def _check_stages(demonstration: Demonstration) -> list[Finding]:
                 number,
                 "end",
             )
-        if _plain(stage.subtask) == _plain(annotation.task):
+        if plain_text(stage.subtask) == plain_text(annotation.task):
             warn(
                 f'stage "{stage.subtask}" has the same text as the task; split it into the steps of the task',
                 number,
                 "subtask",
             )
-        if _plain(stage.subtask) != _plain(plan.steps[step].subtask):
+        if plain_text(stage.subtask) != plain_text(plan.steps[step].subtask):
             warn(
                 f'stage "{stage.subtask}" is repeated as "{plan.steps[step].subtask}"; use one text for both attempts, '
                 "or correct the stage number in falls_back_to",
                 number,
                 "falls_back_to",
             )
-    for text, count in Counter(_plain(stage.subtask) for stage in plan.steps).items():
+    for text, count in Counter(plain_text(stage.subtask) for stage in plan.steps).items():
         if count > 1:
             warn(
                 f'{count} stages have the text "{text}" and count as separate steps; if the steps differ, use '
                 "different texts",
-                next(number for number, stage in _numbered(annotation.stages) if _plain(stage.subtask) == text),
+                next(number for number, stage in _numbered(annotation.stages) if plain_text(stage.subtask) == text),
                 "subtask",
             )
     if annotation.success and len(annotation.kept_stages) == 1:
         warn("there is only one stage; with two or more stages the labels follow the task more closely", 1)
     return findings
+
+
+def _check_videos(demonstration: Demonstration) -> list[Finding]:
+    """Say where a player may show other pictures than are read."""
+    return [
+        Finding("warning", demonstration.path, notice, field="video" if camera == MAIN_CAMERA else "cameras")
+        for camera, notice in video_notices(demonstration)
+    ]
 
 
 def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labels: Labels) -> list[Finding]:
@@ -229,6 +221,12 @@ def _check_still_stretches(demonstration: Demonstration, curve: np.ndarray, labe
     return findings
 
 
+def _check_rate(demonstration: Demonstration, window: WindowSpec) -> list[Finding]:
+    """Find a video with fewer frames per second than the window rule asks for."""
+    wide = wide_windows(window, demonstration.timing)
+    return [Finding("warning", demonstration.path, f"the video {wide}", field="video")] if wide else []
+
+
 def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: TokenBudget) -> list[Finding]:
     """Compare the longest sample (all steps remaining) with the context of the model."""
     annotation = demonstration.annotation
@@ -243,6 +241,23 @@ def _check_budget(demonstration: Demonstration, window: WindowSpec, budget: Toke
         f"{budget.context}. Lower image.max_pixels (now {budget.max_pixels}) or data.window.size"
     )
     return [Finding("error", demonstration.path, message, field="video")]
+
+
+def _check_task_texts(demonstrations: Sequence[Demonstration]) -> list[Finding]:
+    """Find task texts that are one task to a person and two to the model."""
+    texts = {demonstration.annotation.task: demonstration.path for demonstration in reversed(demonstrations)}
+    first = {plain_text(text): text for text in texts}  # the last one stays: that of the first demonstration
+    findings = []
+    for demonstration in demonstrations:
+        task = demonstration.annotation.task
+        other = first[plain_text(task)]
+        if task != other:
+            message = (
+                f"{differing_texts(task, other)} the task of {texts[other]}; the model would learn two tasks. "
+                "Write the text in the same way in both files"
+            )
+            findings.append(Finding("error", demonstration.path, message, field="task"))
+    return findings
 
 
 def _check_together(demonstrations: Sequence[Demonstration]) -> list[Finding]:
@@ -297,7 +312,3 @@ def _from_problem(path: str, place: str, message: str) -> Finding:
 def _numbered(stages: Sequence[Stage]) -> list[tuple[int, Stage]]:
     """Return the kept stages with their numbers, counted from 1 over all stages."""
     return [(number, stage) for number, stage in enumerate(stages, start=1) if not stage.excluded]
-
-
-def _plain(text: str) -> str:
-    return text.strip().rstrip(".").lower()

@@ -19,6 +19,12 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 Box = tuple[int, int]  # (width, height) in pixels
+CONTAINERS = frozenset([  # FFmpeg's names of the formats that cameras and editors write
+    "apng", "asf", "av1", "avi", "dv", "flv", "gif", "h264", "hevc", "ivf", "m4v", "matroska,webm", "mjpeg",
+    "mjpeg_2000", "mov,mp4,m4a,3gp,3g2,mj2", "mpeg", "mpegts", "mpegvideo", "mpjpeg", "mxf", "nut", "obu", "ogg", "rm",
+    "vvc", "webp_anim", "wtv", "yuv4mpegpipe",
+])  # fmt: skip
+_BARE = frozenset(["h264", "hevc", "m4v", "mjpeg", "mpegvideo", "obu", "vvc"])  # by a file's name, whatever is in it
 Frame = av.VideoFrame
 
 
@@ -32,6 +38,7 @@ class StreamIndex:
 
     In a stream without times (raw H.264) `timed` is False, PTS are frame numbers, and reading begins at the start. A
     cut from a longer stream can begin with frames that cannot be decoded: `whole` is False, and they are left out.
+    `pixel_aspect` is width by height of one pixel: 4/3 where a player stretches the picture.
     """
 
     pts: list[int]
@@ -40,6 +47,7 @@ class StreamIndex:
     rate: Fraction | None
     timed: bool = True
     whole: bool = True
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class ForwardDecoder:
@@ -105,6 +113,11 @@ def index_stream(path: Path) -> StreamIndex:
         with _open(path) as container:
             if not any(map(_is_recording, container.streams.video)):
                 raise VideoError(f"video {path}: has no picture, only {_kinds(container)}; use a video file")
+            if container.format.name not in CONTAINERS:  # FFmpeg takes zeros for karaoke, and text for a terminal
+                raise VideoError(
+                    f"video {path}: is no recording of a camera (FFmpeg takes it for {container.format.long_name}); if "
+                    "it is one, put it into MP4: `ffmpeg -i IN -c:v libx264 OUT.mp4`"
+                )
             stream = _pictures(container)
             for packet in container.demux(stream):
                 if not packet.size or packet.is_discard:
@@ -118,9 +131,11 @@ def index_stream(path: Path) -> StreamIndex:
                 if packet.is_keyframe:
                     keyframes.add(packet.pts)
             time_base, rate = stream.time_base, stream.average_rate
+            guessed = container.format.name in _BARE
+            pixel_aspect = stream.sample_aspect_ratio or Fraction(1)
         if not timed:
             pts, keyframes, time_base = _count_frames(path)
-        elif not whole:
+        elif guessed or not whole:
             first = _first_decoded(path)
             pts = {at for at in pts if at >= first}
     except FFmpegError as error:
@@ -131,7 +146,7 @@ def index_stream(path: Path) -> StreamIndex:
     if not pts or time_base is None:
         raise VideoError(f"video {path}: holds no frames; the file is cut off or corrupt, copy or record it again")
     times = sorted(pts)
-    return StreamIndex(times, sorted(keyframes) or [times[0]], time_base, rate, timed, whole)
+    return StreamIndex(times, sorted(keyframes) or [times[0]], time_base, rate, timed, whole, pixel_aspect)
 
 
 def _first_decoded(path: Path) -> float:
@@ -174,18 +189,39 @@ def _kinds(container: av.container.InputContainer) -> str:
     return " and ".join(sorted(kinds)) or "no streams"
 
 
-def upright_rgb(frame: av.VideoFrame, fit: Box | None) -> np.ndarray:
-    """Convert to RGB, scale down to fit the box and apply the rotation in the file (degrees, CCW)."""
+def upright_rgb(frame: av.VideoFrame, fit: Box | None, pixel_aspect: Fraction) -> np.ndarray:
+    """Convert to RGB with square pixels, scale down to fit the box, apply the rotation in the file (degrees, CCW)."""
     quarter_turns = round(frame.rotation / 90) % 4
-    width, height = frame.width, frame.height
+    width, height = square_size(frame.width, frame.height, pixel_aspect)
     box = (width, height) if fit is None else fit if quarter_turns % 2 == 0 else fit[::-1]
     scale = min(box[0] / width, box[1] / height, 1.0)
-    if scale < 1.0:
+    if scale < 1.0 or pixel_aspect != 1:
         width, height = max(round(width * scale), 1), max(round(height * scale), 1)
-        image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=Interpolation.AREA)
+        way = Interpolation.AREA if scale < 1.0 else Interpolation.BICUBIC
+        image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=way)
     else:
         image = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+
+
+def square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Return the size of a picture with square pixels: one side grows and none shrinks, as in a browser."""
+    if pixel_aspect >= 1:
+        return round(width * pixel_aspect), height
+    return width, round(height / pixel_aspect)
+
+
+def is_interlaced(frame: av.VideoFrame) -> bool:
+    """Return whether a frame consists of two fields."""
+    return bool(frame.interlaced_frame)
+
+
+def has_transparency(path: Path, frame: av.VideoFrame) -> bool:
+    """Return whether the first frame of a file has pixels that are not opaque, or the file a channel for them."""
+    if any(component.is_alpha for component in frame.format.components):
+        return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    with _open(path) as container:
+        return _pictures(container).metadata.get("alpha_mode") == "1"  # VP8 and VP9 in WebM
 
 
 def squeezed_luma(frame: av.VideoFrame, side: int) -> np.ndarray:

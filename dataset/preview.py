@@ -48,14 +48,14 @@ def preview_demonstration(
 
     Every entry of `samples` holds the sample, its time in seconds and `pictures`, JPEGs of its window as data URIs.
     """
-    own = [sample for sample in samples if sample.episode == demonstration.episode]
+    own = [sample for sample in samples if sample.episode == demonstration.name]
     chosen = choose_samples(own)
     curve = demonstration_curve(demonstration, labels)
     kinds = {kind: sum(sample.direction == kind for sample in own) for kind in dict.fromkeys(s.direction for s in own)}
     pictures = window_pictures(chosen)
     return {
         "annotation": demonstration.annotation,
-        "episode": demonstration.episode,
+        "episode": demonstration.name,
         "plot": plot_curve(demonstration.annotation, curve),
         "kinds": kinds,
         "samples": [

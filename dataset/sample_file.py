@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dataset.demonstration import Demonstration
-from dataset.files import write_bytes_atomically, write_text_atomically
+from dataset.files import json_lines, write_bytes_atomically, write_text_atomically
 from dataset.prompts import PROMPT_VERSION
 from dataset.window import WindowSpec
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
 
-PARQUET = ".parquet"
+JSONL, PARQUET = ".jsonl", ".parquet"
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,33 @@ def from_dataset(rows: Dataset) -> list[VqaSample]:
     return samples
 
 
+def checked_sample_path(path: str | Path) -> Path:
+    """Return the path of a file of samples; ValueError unless its name ends in `.jsonl` or `.parquet`."""
+    path = Path(path)
+    if path.suffix not in (JSONL, PARQUET):
+        raise ValueError(f"samples {path}: the name must end in {JSONL} or {PARQUET}; name the file so")
+    return path
+
+
+def meta_path(path: str | Path) -> Path:
+    """Return the path of the file beside samples that says how they were made: `NAME.jsonl.meta.json`."""
+    return Path(path).with_name(f"{Path(path).name}.meta.json")
+
+
 def write_samples(
     path: str | Path, samples: Dataset, window: WindowSpec, demonstrations: Iterable[Demonstration]
 ) -> None:
-    """Write samples, and beside them `NAME.meta.json`: the window rule, the prompt version and where they came from.
+    """Write samples, and beside them `meta_path`: the window rule, the prompt version and where they came from.
 
     An earlier file is replaced in one step.
 
     Args:
-        path: A file of JSON lines, or of Parquet if its name ends in `.parquet`.
+        path: A file of JSON lines (`.jsonl`) or of Parquet (`.parquet`).
         samples: From `to_dataset`.
         window: The window rule that the samples were made with.
         demonstrations: The demonstrations that the samples were made from.
     """
-    path = Path(path)
+    path = checked_sample_path(path)
     meta = {
         "prompt_version": PROMPT_VERSION,
         "window": window.to_dict(),
@@ -116,8 +129,8 @@ def write_samples(
             samples.to_parquet(Path(folder) / "samples")
             write_bytes_atomically(path, (Path(folder) / "samples").read_bytes())
     else:
-        write_text_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in samples))
-    write_text_atomically(path.with_suffix(".meta.json"), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
+        write_text_atomically(path, json_lines(samples))
+    write_text_atomically(meta_path(path), json.dumps(meta, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_samples(path: str | Path) -> Dataset:

@@ -25,8 +25,10 @@ from dataset.window import (
     rewind_window_indices,
     window_indices,
 )
+from dataset.wording import same_text
 
 SPEED_RANGE = 2.0  # "speed" samples play between half and twice the speed
+CHANGE_EARLIER_FRAMES = ("reversed", "held", "rewind", "speed")  # kinds that differ from "forward" there only
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class SamplingSpec:
 
     A sampled frame gives one sample as recorded. Every `*_share` is the share of the sampled frames, 0 to 1, that give
     one more sample of another kind. Its label is exact without more annotation: progress depends on the last frame of
-    the window, not on what came before.
+    the window, not on what came before. A window of one frame has nothing before its last: there, only
+    `single_frame_share` and `wrong_task_share` have an effect.
 
     Args:
         every: Every n-th frame is sampled; >= 1.
@@ -89,7 +92,7 @@ def build_sample_set(
             window,
             sampling,
             curve=demonstration_curve(demonstration, labels),
-            other_tasks=[task for task in tasks if task != demonstration.annotation.task],
+            other_tasks=[task for task in tasks if not same_text(task, demonstration.annotation.task)],
         )
     ]
 
@@ -125,7 +128,7 @@ def build_samples(
     """
     annotation = demonstration.annotation
     curve = label_curve(annotation) if curve is None else curve
-    wrong_tasks = [task for task in (*sampling.wrong_tasks, *other_tasks) if task != annotation.task]
+    wrong_tasks = [task for task in (*sampling.wrong_tasks, *other_tasks) if not same_text(task, annotation.task)]
     if sampling.wrong_task_share and not wrong_tasks:
         raise ValueError(
             f"data.sampling.wrong_task_share is {sampling.wrong_task_share}, but {demonstration.path} has the only "
@@ -136,10 +139,11 @@ def build_samples(
     extra_rng = np.random.default_rng([sampling.seed, annotation.num_frames, 1])
     sampled = _sampled_frames(annotation, sampling)
     answers = {t: _answer(annotation, float(curve[t]), t) for t in set(sampled)}
-    episode, prompt = demonstration.episode, build_prompt(annotation.task)
+    episode, prompt = demonstration.name, build_prompt(annotation.task)
+    impossible = CHANGE_EARLIER_FRAMES if window.size == 1 else ()
 
     def sample(t: int, direction: str) -> VqaSample:
-        window_frames = _window(annotation, t, direction, window, sampling, extra_rng)
+        window_frames = _window(demonstration, t, direction, window, extra_rng)
         video, progress = demonstration.video, float(curve[t])
         return VqaSample(video, episode, t, window_frames, prompt, answers[t], progress, direction)
 
@@ -147,14 +151,14 @@ def build_samples(
     for t in sampled:
         samples.append(sample(t, "forward"))
         for direction, share in (("single", sampling.single_frame_share), ("reversed", sampling.reversed_share)):
-            if rng.random() < share:
+            if rng.random() < share and direction not in impossible:
                 samples.append(sample(t, direction))
         for direction, share in (
             ("held", sampling.held_share),
             ("rewind", sampling.rewind_share),
             ("speed", sampling.speed_share),
         ):
-            if extra_rng.random() < share:
+            if extra_rng.random() < share and direction not in impossible:
                 samples.append(sample(t, direction))
         if extra_rng.random() < sampling.wrong_task_share:
             task = wrong_tasks[extra_rng.integers(len(wrong_tasks))]
@@ -181,26 +185,21 @@ def _answer(annotation: Annotation, progress: float, t: int) -> str:
 
 
 def _window(
-    annotation: Annotation,
-    t: int,
-    direction: str,
-    window: WindowSpec,
-    sampling: SamplingSpec,
-    rng: np.random.Generator,
+    demonstration: Demonstration, t: int, direction: str, window: WindowSpec, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    first, last = _segment(annotation, t)
-    fps = annotation.fps
+    first, last = _segment(demonstration.annotation, t)
+    timing = demonstration.timing
     if direction == "single":
         return (t,)
     if direction == "reversed":
-        return reversed_window_indices(window, t, fps, last)
-    if direction == "held" and window.size > 1:
-        return held_window_indices(window, t, fps, first, held=int(rng.integers(1, window.size)))
-    if direction == "rewind" and window.size > 1:
-        return rewind_window_indices(window, t, fps, first, last, turn=int(rng.integers(1, window.size)))
+        return reversed_window_indices(window, t, timing, last)
+    if direction == "held":
+        return held_window_indices(window, t, timing, first, held=int(rng.integers(1, window.size)))
+    if direction == "rewind":
+        return rewind_window_indices(window, t, timing, first, last, turn=int(rng.integers(1, window.size)))
     if direction == "speed":
-        return window_indices(window, t, fps, first, stretch=float(SPEED_RANGE ** rng.uniform(-1.0, 1.0)))
-    return window_indices(window, t, fps, first)
+        return window_indices(window, t, timing, first, stretch=float(SPEED_RANGE ** rng.uniform(-1.0, 1.0)))
+    return window_indices(window, t, timing, first)
 
 
 def _about_another_task(sample: VqaSample, task: str) -> VqaSample:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from dataset.video import VideoReader
 
 HASH_SIDE = 32  # pixels
 HASH_BITS = 64
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 STILL_BITS = 1  # hash bits by which frames of a still stretch may differ
 
 
@@ -57,13 +58,21 @@ def longest_still_run(hashes: np.ndarray) -> tuple[int, int]:
     Args:
         hashes: Perceptual hashes, bool, shape (num_frames, bits).
     """
+    packed = np.packbits(hashes, axis=1)
     best, first = (0, 0), 0
-    for index in range(len(hashes)):
-        if np.count_nonzero(hashes[index] != hashes[first]) > STILL_BITS:
-            first = index
-        if index - first + 1 > best[1]:
-            best = (first, index - first + 1)
+    while first + best[1] < len(packed):  # later starts leave too few frames for a longer run
+        length = _alike(packed[first : first + best[1] + 1])
+        while length > best[1]:  # longer than any before: follow it to its end, in growing steps
+            best = (first, length)
+            length = _alike(packed[first : first + 2 * length])
+        first += 1
     return best
+
+
+def _alike(packed: np.ndarray) -> int:
+    """Return how many frames from the first one on look like it; packed hashes, uint8."""
+    others = np.bitwise_count(packed ^ packed[0]).sum(axis=1) > STILL_BITS
+    return int(others.argmax()) if others.any() else len(packed)
 
 
 def cached_hashes(reader: VideoReader) -> np.ndarray:
@@ -75,7 +84,14 @@ def cached_hashes(reader: VideoReader) -> np.ndarray:
     hashes = frame_hashes(reader)
     buffer = io.BytesIO()
     np.save(buffer, hashes)
-    write_bytes_atomically(path, buffer.getvalue())
+    try:
+        write_bytes_atomically(path, buffer.getvalue())
+    except OSError as error:
+        warnings.warn(
+            f"{path.parent} cannot be written ({error.strerror}), so that videos are decoded again each time; set "
+            "ONETAKE_CACHE to a folder that can",
+            stacklevel=2,
+        )
     return hashes
 
 

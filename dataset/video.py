@@ -1,7 +1,7 @@
 """The one video reader: exact frame i of a recording, for the page, the samples, training and inference alike.
 
-Knows files, frame numbers, timestamps, pixels and decord; FFmpeg is behind `ffmpeg`. Does not know stages, windows or
-models.
+Knows files, frame numbers, timestamps and pixels; FFmpeg is behind `ffmpeg`, decord behind `decord_frames`. Does not
+know stages, windows or models.
 
 The default backend reads the file's packets once, keeps the sorted presentation timestamps (PTS) as an index, seeks to
 the keyframe before a frame and decodes until that frame's PTS. decord returns wrong frames, without an error, for files
@@ -16,25 +16,39 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
 
-from dataset.ffmpeg import Box, ForwardDecoder, Frame, StreamIndex, VideoError, index_stream, squeezed_luma, upright_rgb
+from dataset.decord_frames import fitted, open_decord
+from dataset.ffmpeg import (
+    Box,
+    ForwardDecoder,
+    Frame,
+    StreamIndex,
+    VideoError,
+    index_stream,
+    squeezed_luma,
+    upright_rgb,
+)
 from dataset.fingerprint import content_fingerprint
-from dataset.image_folder import fit_into, image_files, image_rate, read_image
+from dataset.foreign import foreign_kind
+from dataset.image_folder import has_transparency, image_files, image_rate, read_image
+from dataset.index_cache import IndexCache
+from dataset.notices import TRANSPARENT, video_notices
+from dataset.window import ROUNDING_SEC, Timing, timing_of
 
 __all__ = ["BACKENDS", "Backend", "VideoError", "VideoReader", "fingerprint", "has_fingerprint", "set_default_backend"]
 
 Backend = Literal["auto", "pyav", "decord"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 AUTO: Backend = "pyav"  # the faster one, see `set_default_backend`
-DECORD_TOLERANCE = 24  # of 255, in the mean of a block of pixels, before decord's frame counts as another one
 SEEK_GAIN = 8  # frames that a seek must skip to be worth emptying the decoder
 
 
 _default_backend: Backend = AUTO
+_indexes = IndexCache(index_stream, frames=lambda index: len(index.pts))
 
 
 def set_default_backend(name: Backend) -> None:
@@ -68,6 +82,7 @@ class VideoReader:
         backend: "pyav" or "decord".
         fps: Mean frames per second.
         timestamps_sec: Presentation time of every frame, float64, shape (num_frames,), starting at 0.
+        timing: What windows go by: `fps` where the rate is constant, else `timestamps_sec`.
 
     Raises:
         VideoError: The file is missing, empty, corrupt or has no video stream.
@@ -76,14 +91,25 @@ class VideoReader:
     def __init__(self, path: str | Path, backend: Backend | None = None) -> None:
         self.backend = _default_backend if backend is None else _concrete(backend)
         self.path = Path(path)
+        foreign = foreign_kind(path)
+        if foreign is not None:
+            raise VideoError(f"video {path}: {foreign}")
         self._images: list[Path] | None = None
-        self._index = self._index_images() if self.path.is_dir() else index_stream(self.path)
+        self._index = self._index_images() if self.path.is_dir() else _indexes.get(self.path)
         pts = np.asarray(self._index.pts, dtype=np.float64)
         self.timestamps_sec: np.ndarray = (pts - pts[0]) * float(self._index.time_base)
         self.fps = self._mean_fps()
+        tick = float(self._index.time_base)
+        coarse = tick if 3 * tick <= 1 / self.fps else 0.0  # GIF counts hundredths of a second
+        self.timing: Timing = timing_of(self.timestamps_sec, self.fps, max(ROUNDING_SEC, coarse))
         self._decord = None
         if self.backend == "decord":
-            self._decord = _open_decord(self)
+            self._decord = open_decord(self)
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width by height of a stored pixel; frames are returned with square ones."""
+        return self._index.pixel_aspect
 
     def __len__(self) -> int:
         return len(self._index.pts)
@@ -144,10 +170,10 @@ class VideoReader:
             yield from _read_images(self.path, self._images, wanted, fit)
         elif self._decord is not None:
             for index in wanted:
-                yield index, np.asarray(fit_into(Image.fromarray(self._decord[index].asnumpy()), fit))
+                yield index, fitted(self._decord[index].asnumpy(), fit, self.pixel_aspect)
         else:
             for index, decoded in self._decode(wanted):
-                yield index, upright_rgb(decoded, fit)
+                yield index, upright_rgb(decoded, fit, self.pixel_aspect)
 
     def iter_luma(self, side: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, brightness) of every frame, squeezed to a square; uint8, shape (side, side), not rotated.
@@ -161,6 +187,13 @@ class VideoReader:
         else:
             for index, decoded in self._decode(range(len(self))):
                 yield index, squeezed_luma(decoded, side)
+
+    @cached_property
+    def notices(self) -> list[str]:
+        """What a player may show otherwise than it is read, in sentences without their subject. Decodes one frame."""
+        if self._images is not None:
+            return [TRANSPARENT] if has_transparency(self._images[0]) else []
+        return video_notices(self.path, next(self._decode([0]))[1])
 
     @cached_property
     def keyframe_numbers(self) -> list[int]:
@@ -231,48 +264,3 @@ def has_fingerprint(video: VideoReader | str | Path, stored: str) -> bool:
         VideoError: The video cannot be read.
     """
     return (video.fingerprint if isinstance(video, VideoReader) else fingerprint(video)) == stored
-
-
-def _open_decord(reader: VideoReader) -> Any:
-    """Open the file with decord; raise a VideoError where its frames differ from the index."""
-    if reader.path.is_dir():
-        raise VideoError(f'{reader.path}: decord reads no folder of pictures; use video backend "pyav"')
-    try:
-        import decord
-    except ImportError:
-        raise VideoError(
-            'video backend "decord" is not installed (its wheels are for Linux on x86-64); use "pyav"'
-        ) from None
-    try:
-        video = decord.VideoReader(str(reader.path), num_threads=1)
-    except decord.DECORDError as error:
-        reason = str(error).splitlines()[0]
-        raise VideoError(f'{reader.path}: decord cannot open it ({reason}); use video backend "pyav"') from None
-    if len(video) != len(reader):
-        raise VideoError(
-            f'{reader.path}: decord counts {len(video)} frames, the file has {len(reader)}; use video backend "pyav"'
-        )
-    probes = _decord_probes(reader)
-    exact = {index: _blocks(frame) for index, frame in reader.iter_frames(probes)}
-    for index in np.random.default_rng(0).permutation(probes).tolist():  # shuffled: that is where decord goes wrong
-        got = _blocks(video[index].asnumpy())
-        if got.shape != exact[index].shape or np.abs(got - exact[index]).max() > DECORD_TOLERANCE:
-            raise VideoError(
-                f'{reader.path}: decord returns another picture for frame {index}; use video backend "pyav"'
-            )
-    return video
-
-
-def _decord_probes(reader: VideoReader) -> list[int]:
-    """Return the frames to compare: around keyframes and at the end, where decord slips, and a few anywhere; rising."""
-    numbers, count = reader.keyframe_numbers, len(reader)
-    chosen = [numbers[round(place)] for place in np.linspace(0, len(numbers) - 1, min(len(numbers), 6))]
-    probes = {keyframe + offset for keyframe in chosen for offset in range(-4, 3)} | {count - 3, count - 2, count - 1}
-    probes |= set(np.random.default_rng(1).permutation(count)[:8].tolist())
-    return sorted(index for index in probes if 0 <= index < count)
-
-
-def _blocks(frame: np.ndarray) -> np.ndarray:
-    """Return a picture's means over blocks of about 8 x 8 pixels: what remains when decoders round differently."""
-    size = (max(frame.shape[1] // 8, 1), max(frame.shape[0] // 8, 1))
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX), dtype=np.int16)

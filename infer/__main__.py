@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dataset.command_line import add_video_backend, run_command
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS
+from infer.model.source import BASE_MAX_PIXELS
 from infer.request import BASE_WINDOW, DEFAULT_MAX_SAMPLED_FRAMES
 from infer.vllm.server import DEFAULT_SERVER
 
@@ -45,6 +47,11 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
     model.add_argument("--base_model", help="base to use in place of the one that the adapter names")
     model.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    model.add_argument(
+        "--max_pixels", type=int,
+        help=f"largest area of a frame; larger ones are reduced (base model: {BASE_MAX_PIXELS}, or its own if less; an "
+        "adapter brings its own)",
+    )  # fmt: skip
     model.add_argument("--device", help="torch device (default: cuda or mps where there is one, else cpu)")
 
     frames = parser.add_argument_group(
@@ -88,10 +95,17 @@ def main(arguments: argparse.Namespace) -> None:
     """Predict the videos and write their records."""
     from infer.predict import predict_with
 
+    before = 0
+    if arguments.resume and Path(arguments.output_path).exists():
+        before = Path(arguments.output_path).read_bytes().count(b"\n")
     records = predict_with(vars(arguments))
     unparsed = [record for record in records if record["parsed_progress"] is None]
     forced = sum(record["progress_source"] == "forced" for record in unparsed)
-    print(f"wrote {len(records)} predictions to {arguments.output_path}; last progress: {records[-1]['progress']}")
+    new = len(records) - before
+    print(f"{len(records)} predictions in {arguments.output_path}" + (f", {new} of them new" if before else ""))
+    last = {record["video_path"]: record["progress"] for record in records}
+    for video, progress in last.items():
+        print(f"last progress of {video}: {progress}")
     if unparsed:
         print(
             f"warning: {len(unparsed)} of {len(records)} answers have no percentage (see model_output); {forced} of "

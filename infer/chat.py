@@ -18,8 +18,7 @@ from dataset.prompts import IMAGE_MARK
 from infer.decoding.answer_order import DRAFT_SOURCES
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
-from infer.model.batch_limit import BatchLimit
-from infer.model.model import ProgressModel
+from infer.model.model import PixelBudget, ProgressModel
 from infer.model.source import ModelSource
 from infer.model.window_inputs import FrameFeatures
 
@@ -47,17 +46,21 @@ def batch_chat(
     """
     questions = [_question(item, number) for number, item in enumerate(batch_items)]
     if isinstance(model, ModelSource | str):
-        model = ProgressModel.load(ModelSource(model) if isinstance(model, str) else model)
+        source = ModelSource(model) if isinstance(model, str) else model
+        model = ProgressModel.load(source.for_predictions())
     loaded, decoding = model, replace(decoding, readout="text")
-    limit = BatchLimit(decoding.batch_size, "items")
+    adapter = loaded.active_adapter
+    budget = loaded.pixel_budget_of(adapter)
+    limit = loaded.batch_limit(decoding.batch_size, "items", budget)
     answers: list[str] = []
     by_question: dict[str, dict[tuple[int, ...], None]] = {}  # answers so far, as tokens, the latest last
 
-    def decode(batch: Sequence[tuple[list[Path], str]]) -> list[str]:
-        features = _encode(loaded, batch)
+    def decode(batch: Sequence[tuple[list[Path], str]], numbers: Sequence[int]) -> list[str]:
+        features = _encode(loaded, batch, budget)
         windows = [[features[path] for path in images] for images, _ in batch]
         known_answers = [tuple(reversed(by_question.get(text, {})))[:DRAFT_SOURCES] for _, text in batch]
-        decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers)
+        with loaded.adapter_switch(adapter):
+            decoded = decode_windows(loaded, windows, [text for _, text in batch], decoding, known_answers, numbers)
         for (_, text), answer in zip(batch, decoded, strict=True):
             if answer.tokens:
                 by_question.setdefault(text, {}).pop(answer.tokens, None)
@@ -65,7 +68,8 @@ def batch_chat(
         return [answer.text for answer in decoded]
 
     while len(answers) < len(questions):
-        answers += limit.run(decode, questions[len(answers) : len(answers) + limit.size])
+        batch = slice(len(answers), len(answers) + limit.size)
+        answers += limit.run(decode, questions[batch], range(len(questions))[batch])
     return answers
 
 
@@ -98,10 +102,12 @@ def _question(item: Mapping[str, Any], number: int) -> tuple[list[Path], str]:
     return [Path(path) for path in images], front if marks else text
 
 
-def _encode(model: ProgressModel, batch: Sequence[tuple[list[Path], str]]) -> dict[Path, FrameFeatures]:
+def _encode(
+    model: ProgressModel, batch: Sequence[tuple[list[Path], str]], budget: PixelBudget
+) -> dict[Path, FrameFeatures]:
     """Encode the images of a batch, each file once."""
     paths = list(dict.fromkeys(path for images, _ in batch for path in images))
-    return {path: model.encode_frames(_read_image(path)[None])[0] for path in paths}
+    return {path: model.encode_frames(_read_image(path)[None], pixel_budget=budget)[0] for path in paths}
 
 
 def _read_image(path: Path) -> np.ndarray:

@@ -16,8 +16,8 @@ from dataset.window import WindowSpec, reversed_window_indices, window_indices
 from infer.decoding.answer_order import AnswerMemory, answer_block, blocks
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
-from infer.model.batch_limit import BatchLimit
 from infer.model.encoded_video import EncodedVideo
+from infer.model.identity import Identity, identity_in_memory
 from infer.model.model import ProgressModel
 from infer.records import Prediction, make_prediction
 
@@ -41,22 +41,40 @@ def predict_video(
         window: Which frames accompany a sampled one.
         frame_indices: The sampled frames: source frames, rising.
         reverse: Play the recording backwards: windows are built for that direction, frames come in falling order.
-        adapter: Name of the adapter to answer with; None takes the active one, `infer.model.model.BASE` the base alone.
+        adapter: Name of the adapter to answer with; None takes the one that is active now, `infer.model.model.BASE` the
+            base alone.
         decoding: How answers are decoded, and how many at a time.
 
     Raises:
         VideoError: A frame does not decode; the predictions that do not need it come first.
     """
-    reader = video.reader
+    adapter = model.active_adapter if adapter is None else adapter
     order = list(frame_indices)[::-1] if reverse else list(frame_indices)
+    return _predict(model, video, task, window, order, reverse, adapter, decoding)
+
+
+def _predict(
+    model: ProgressModel,
+    video: EncodedVideo,
+    task: str,
+    window: WindowSpec,
+    order: Sequence[int],
+    reverse: bool,
+    adapter: str | None,
+    decoding: Decoding,
+) -> Iterator[Prediction]:
+    reader = video.reader
     last_frame = len(reader) - 1
     budget = model.pixel_budget_of(adapter)
     if reverse:
-        windows = [reversed_window_indices(window, t, reader.fps, last_frame) for t in order]
+        windows = [reversed_window_indices(window, t, reader.timing, last_frame) for t in order]
     else:
-        windows = [window_indices(window, t, reader.fps) for t in order]
+        windows = [window_indices(window, t, reader.timing) for t in order]
         video.prefetch((frame for indices in windows for frame in indices), budget)
-    limit, memory = BatchLimit(decoding.batch_size, "windows"), AnswerMemory(model.recent_answers(task))
+    limit, memory = (
+        model.batch_limit(decoding.batch_size, "windows", window, budget),
+        AnswerMemory(model.recent_answers(task)),
+    )
     prompt = build_prompt(task)
     try:
         for start, stop in blocks(video, windows, decoding.batch_size, budget):
@@ -93,18 +111,31 @@ class TransformersEngine:
 
     Args:
         model: Base or adapted model.
+        adapter: Name of the adapter that answers, also if another one becomes active.
     """
 
     model: ProgressModel
+    adapter: str | None
 
     @property
     def progress_config(self) -> ProgressConfig | None:
-        """How the active adapter was trained; None without one."""
-        return self.model.progress_config
+        """How that adapter was trained; None without one."""
+        return self.model.config_of(self.adapter)
+
+    @property
+    def identity(self) -> Identity:
+        """Which model it is."""
+        with self.model.adapter_switch(self.adapter):
+            return identity_in_memory(self.model)
+
+    @property
+    def max_pixels(self) -> int:
+        """Largest area of a picture."""
+        return self.model.pixel_budget[1]
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
     ) -> Iterator[Prediction]:
         """Predict the sampled frames of a recording in order; see `predict_video`."""
         video = EncodedVideo(self.model, reader)
-        return predict_video(self.model, video, task, window, frame_indices, decoding=decoding)
+        return predict_video(self.model, video, task, window, frame_indices, adapter=self.adapter, decoding=decoding)

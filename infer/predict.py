@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
+from dataset.files import refuse_overwriting
+from dataset.inputs import find_videos
 from dataset.video import VideoError, VideoReader
-from dataset.window import WindowSpec, window_indices
+from dataset.window import WindowSpec, wide_windows, window_indices
 from infer.decoding.settings import Decoding
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
+from infer.model.identity import Identity
 from infer.model.source import ModelSource
 from infer.records import Prediction, RecordFile, carry_forward, make_record
-from infer.request import FrameChoice, Output, WindowRequest, choose_window
-from infer.video_paths import find_videos
+from infer.request import FrameChoice, Output, WindowRequest, check_task, choose_window, foreign_task
 from infer.vllm.client import ServedModel, VllmEngine
 
 if TYPE_CHECKING:
@@ -37,10 +39,16 @@ OPTIONS = {item.name for settings in SETTINGS for item in fields(settings)} | {
 
 
 class Engine(Protocol):
-    """What answers windows, and how its model was trained (None for a base)."""
+    """What answers windows, how its model was trained (None for a base), which model it is, and its largest picture."""
 
     @property
     def progress_config(self) -> ProgressConfig | None: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def max_pixels(self) -> int: ...
 
     def predict(
         self, reader: VideoReader, task: str, window: WindowSpec, frame_indices: Sequence[int], decoding: Decoding
@@ -74,16 +82,34 @@ def predict_recordings(
         ValueError: A recording, the task, the model or the window cannot be used. A recording that breaks in the middle
             raises after all others are done; its records up to there are kept.
     """
-    readers = {str(path): VideoReader(path) for path in find_videos(video_path)}  # errors come before the model loads
-    if not task.strip():
-        raise ValueError("the task text is empty; name what the robot shall do (--task)")
+    paths = find_videos(video_path)
+    if not paths:
+        raise VideoError("no video was named; give a file, a folder or a glob (--video_path)")
+    refuse_overwriting(output.output_path, paths)
+    readers = {str(path): VideoReader(path) for path in paths}  # errors come before the model loads
+    for path, reader in readers.items():
+        for notice in reader.notices:
+            print(f"warning: {path} {notice}")
+    check_task(task)
     record_file = RecordFile(output.output_path, output.resume) if output.output_path is not None else None
     engine = load_engine(source, decoding)
     trained = engine.progress_config
-    if trained and task not in trained.tasks:
-        tasks = '" and "'.join(trained.tasks)
-        print(f'warning: the adapter was trained on "{tasks}", not on "{task}": do not trust its values')
+    if foreign := foreign_task(trained, task):
+        print(f"warning: {foreign}")
     rule = choose_window(trained, window)
+    if record_file:
+        record_file.made_by(
+            {**engine.identity, "engine": type(engine).__name__, "task": task, "window": rule.to_dict()}
+            | {"max_pixels": engine.max_pixels, "on_unparsed": output.on_unparsed, **decoding.of_answers()}
+            | {"videos": {path: reader.fingerprint for path, reader in readers.items()}}
+        )
+    wide = {path: found for path, reader in readers.items() if (found := wide_windows(rule, reader.timing))}
+    if wide:
+        others = (
+            f" ({len(wide) - 1} more of the {len(readers)} recordings are too slow as well)" if len(wide) > 1 else ""
+        )
+        path, found = next(iter(wide.items()))
+        print(f"warning: {path} {found}{others}")
     records: list[dict[str, Any]] = []
     broken: list[VideoError] = []
     with record_file or nullcontext():
@@ -119,11 +145,13 @@ def load_engine(source: ModelSource | ServedModel | ProgressModel, decoding: Dec
             )
         return VllmEngine(source)
     if isinstance(source, ModelSource):
+        source = source.for_predictions()
         print(f"loading PyTorch, then {source.model_path}", flush=True)
     from infer.model.model import ProgressModel
     from infer.playback import TransformersEngine
 
-    return TransformersEngine(ProgressModel.load(source) if isinstance(source, ModelSource) else source)
+    model = ProgressModel.load(source) if isinstance(source, ModelSource) else source
+    return TransformersEngine(model, model.active_adapter)
 
 
 def _earlier_rows(
@@ -133,7 +161,7 @@ def _earlier_rows(
     rows = [row for row in record_file.earlier if row.get("video_path") == path]
     for number, row in enumerate(rows):
         same = number < len(sampled) and row["frame_index"] == sampled[number] and row.get("task") == task
-        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.fps):
+        if not same or tuple(row["window_frame_indices"]) != window_indices(window, sampled[number], reader.timing):
             raise ValueError(
                 f"{record_file.path}: row {number} of {path} is frame {row['frame_index']} of the task "
                 f'"{row.get("task")}", which is not what this run would write; resume with the same task, window and '

@@ -13,10 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from dataset.files import write_text_atomically
+import numpy as np
+
+from dataset.files import json_lines, numbered_lines, write_text_atomically
 from infer.decoding.window_answer import ProgressSource, WindowAnswer
 
 FLUSH_SEC = 1.0
+FIRST_KEY = b'{"video_path": '  # how every row begins
+REQUIRED = ("video_path", "frame_index", "progress")  # fields that every row has; samples have no video_path
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Prediction:
             there), "forced" (the answer ran past its budget, and the model was made to fill in the tag), "previous"
             (repeated from an earlier frame, see `carry_forward`) or None.
         progress_std: Standard deviation of an expected value, points.
+        progress_mass: Share of the probability that an expected value follows to the last digit, 0 to 1.
     """
 
     frame_index: int
@@ -46,6 +51,7 @@ class Prediction:
     parsed_progress: float | None
     progress_source: ProgressSource | None
     progress_std: float | None = None
+    progress_mass: float | None = None
 
 
 def make_prediction(
@@ -62,7 +68,21 @@ def make_prediction(
         parsed_progress=answer.parsed,
         progress_source=answer.source,
         progress_std=answer.std,
+        progress_mass=answer.mass,
     )
+
+
+def percentages(predictions: Iterable[Prediction]) -> np.ndarray:
+    """Return the values that figures are made of, percent, float64: `progress`, nan for none.
+
+    Forced and expected numbers count, in the report as during training.
+    """
+    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
+
+
+def in_the_text(predictions: Iterable[Prediction]) -> list[bool]:
+    """Return for each prediction whether the answer's text holds the percentage; a parse rate is the share of these."""
+    return [prediction.parsed_progress is not None for prediction in predictions]
 
 
 def carry_forward(predictions: Iterable[Prediction], previous: float | None = None) -> Iterator[Prediction]:
@@ -98,7 +118,7 @@ def make_records(video_path: str, task: str, predictions: Iterable[Prediction]) 
 
 def write_records(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     """Write records as JSONL, one per line; an earlier file is replaced in one step."""
-    write_text_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    write_text_atomically(path, json_lines(records))
 
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
@@ -108,19 +128,25 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
 
 def _parse(path: str | Path, text: str) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+    for number, line in numbered_lines(text):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number}: no valid JSON ({error}); restore the file") from None
-        if not isinstance(record, dict) or "frame_index" not in record:
-            raise ValueError(f"{path}, line {number}: no prediction (it has no frame_index); name a file of records")
+        missing = [key for key in REQUIRED if not isinstance(record, dict) or key not in record]
+        if missing:
+            raise ValueError(
+                f"{path}, line {number}: no prediction (it has no {', '.join(missing)}); name a file that "
+                "`python -m infer` wrote"
+            )
         records.append(record)
     return records
 
 
 class RecordFile:
     """A JSONL file that grows while predictions are made; what was written survives the process.
+
+    Beside it, in `run_path`, stands how its rows are made: model, window and decoding. Rows of two kinds never mix.
 
     Args:
         path: The file.
@@ -129,26 +155,84 @@ class RecordFile:
 
     Attributes:
         earlier: The rows that were kept.
+
+    Raises:
+        ValueError: The rows that are there cannot be read.
     """
 
     def __init__(self, path: str | Path, resume: bool = False) -> None:
         self.path = Path(path)
         self.earlier: list[dict[str, Any]] = []
         self._file: IO[bytes] | None = None
+        self._run: dict[str, Any] | None = None
         self._keep = 0  # bytes of complete rows
+        self._size: int | None = None  # of the file that was read
         if resume and self.path.exists():
             content = self.path.read_bytes()
-            self._keep = content.rfind(b"\n") + 1
-            self.earlier = _parse(self.path, content[: self._keep].decode("utf-8"))
+            self._size, self._keep = len(content), content.rfind(b"\n") + 1
+            cut_off = content[self._keep :]
+            try:
+                text = content[: self._keep].decode("utf-8")
+                if not (cut_off.startswith(FIRST_KEY) or FIRST_KEY.startswith(cut_off)):
+                    raise ValueError
+            except ValueError:
+                raise ValueError(
+                    f"{self.path}: no file of predictions; leave --resume out to replace it, or "
+                    "choose another --output_path"
+                ) from None
+            self.earlier = _parse(self.path, text)
+
+    def made_by(self, run: dict[str, Any]) -> None:
+        """Take how the rows of this run are made, as JSON; it is written with the first row.
+
+        Its "videos" are the fingerprints of the recordings by path; a run that goes on may name others.
+
+        Raises:
+            ValueError: The rows that were kept were made in another way; the message names what differs.
+        """
+        self._run = json.loads(json.dumps(run))
+        if not self.earlier:
+            return
+        path = run_path(self.path)
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ValueError(
+                f"{path} is missing or damaged, so that nobody knows which model made the rows of {self.path}; leave "
+                "--resume out to start again"
+            ) from None
+        videos = before.get("videos", {})
+        changed = [
+            path for path, content in self._run.get("videos", {}).items() if videos.get(path, content) != content
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.path} has rows of another recording that was at {', '.join(changed)}; leave --resume out to "
+                "start again"
+            )
+        if "videos" in self._run:
+            self._run["videos"] = videos | self._run["videos"]
+        differing = [name for name in self._run if name != "videos" and before.get(name) != self._run[name]]
+        if differing:
+            changes = "; ".join(f"{name}: {before.get(name)} then, {self._run[name]} now" for name in differing)
+            raise ValueError(
+                f"{self.path} was made in another way ({changes}); resume with the same model and settings, or leave "
+                "--resume out to start again"
+            )
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Write rows and wait until they are on the disk."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("r+b" if self._keep else "wb")
+            self._file = self.path.open("r+b" if self.path.exists() else "wb")
+            _lock(self._file, self.path)
+            if self._size is not None and os.fstat(self._file.fileno()).st_size != self._size:
+                raise ValueError(f"another process has written {self.path} since it was read; resume again")
             self._file.truncate(self._keep)
             self._file.seek(self._keep)
-        self._file.write("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
+            if self._run is not None:
+                write_text_atomically(run_path(self.path), json.dumps(self._run, indent=2, ensure_ascii=False) + "\n")
+        self._file.write(json_lines(records).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -173,3 +257,20 @@ class RecordFile:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def run_path(path: str | Path) -> Path:
+    """Return the file beside a file of records that says how they were made: p.jsonl has p.run.json."""
+    return Path(path).with_suffix(".run.json")
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """Keep other processes from writing the same file; it is unlocked when it is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, which lets one process write a file that is open
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ValueError(f"another process writes {path}; wait for it, or choose another --output_path") from None

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from dataset.checked_numbers import check_number, check_whole
 from dataset.window import WindowSpec
 from infer.model.adapter_folder import ProgressConfig
 from infer.model.errors import ModelError
@@ -38,7 +39,7 @@ class FrameChoice:
     def __post_init__(self) -> None:
         for name in ("max_frames", "max_sampled_frames"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and check_whole(name, value) < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1 (leave it out for all frames)")
 
     def frames(self, num_frames: int) -> list[int]:
@@ -65,6 +66,14 @@ class WindowRequest:
     window_rate_hz: float | None = None
     force: bool = False
 
+    def __post_init__(self) -> None:
+        if self.window_size is not None and check_whole("window_size", self.window_size) < 1:
+            raise ValueError(f"window_size is {self.window_size}; it must be at least 1")
+        for name in ("window_stride", "window_rate_hz"):
+            value = getattr(self, name)
+            if value is not None and check_number(name, value) <= 0:
+                raise ValueError(f"{name} is {value}; it must be above 0")
+
 
 def choose_window(trained: ProgressConfig | None, request: WindowRequest = WindowRequest()) -> WindowSpec:
     """Return the window rule of a model.
@@ -80,13 +89,30 @@ def choose_window(trained: ProgressConfig | None, request: WindowRequest = Windo
     stride, rate_hz = request.window_stride, request.window_rate_hz
     if stride is None and rate_hz is None:
         stride, rate_hz = default.stride, default.rate_hz
-    window = WindowSpec(request.window_size or default.size, stride, rate_hz, default.padding)
+    size = default.size if request.window_size is None else request.window_size
+    window = WindowSpec(size, stride, rate_hz, default.padding)
     if trained and window != trained.window and not request.force:
         raise ModelError(
             f"the adapter was trained with the window {trained.window.to_dict()}, but the request is "
             f"{window.to_dict()}; leave the window flags out, or add --force to compare"
         )
     return window
+
+
+def check_task(task: str) -> str:
+    """Return a task text; ValueError where it is empty or no text."""
+    if not isinstance(task, str) or not task.strip():
+        found = "empty" if isinstance(task, str) else repr(task)
+        raise ValueError(f"the task text is {found}; name what the robot shall do (--task)")
+    return task
+
+
+def foreign_task(trained: ProgressConfig | None, task: str) -> str | None:
+    """Return the warning that an adapter was not trained on a task; None where it was, and for a base."""
+    if trained is None or task in trained.tasks:
+        return None
+    tasks = '" and "'.join(trained.tasks)
+    return f'the adapter was trained on "{tasks}", not on "{task}": do not trust its values'
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,18 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from dataset.window import WindowSpec
 from infer.model.adapter_folder import ProgressConfig
+from infer.model.base_files import base_digest
 
 TEXT_LAYERS = ("q_proj", "v_proj", "up_proj")
 
 
 def make_adapter(
-    folder: Path, seed: int, window: WindowSpec, max_pixels: int | None = None, targets: Sequence[str] = TEXT_LAYERS
+    folder: Path,
+    seed: int,
+    window: WindowSpec,
+    max_pixels: int | None = None,
+    targets: Sequence[str] = TEXT_LAYERS,
+    task: str = "t",
 ) -> str:
     """Write an adapter with random weights, as `python -m train` would."""
     torch.manual_seed(seed)
@@ -30,5 +36,5 @@ def make_adapter(
             torch.nn.init.normal_(weight, std=0.3)
     model.peft_config["default"].base_model_name_or_path = str(NANO)
     model.save_pretrained(folder)
-    ProgressConfig(window, None, max_pixels, ("t",), 1).save(folder)
+    ProgressConfig(window, None, max_pixels, (task,), 1, base_digest(str(NANO))).save(folder)
     return str(folder)

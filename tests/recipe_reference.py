@@ -36,7 +36,7 @@ HEAD = """\
 
 A recipe is a YAML file; any key of it can be overridden on the command line:
 
-    python -m train --config recipes/oneshot.yaml data.annotations=[my.json] data.window.size=4 lora.r=32
+    python -m train --config recipes/oneshot.yaml my.json data.window.size=4 lora.r=32
 
 A key that does not exist or a value of the wrong type is refused by name, with the nearest key that does exist. The
 recipe as it was used is saved beside the adapter (`recipe.yaml`). This page is made from the code:

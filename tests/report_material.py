@@ -59,7 +59,7 @@ def make_result(
         )
         for name, row in forward.items()
     }
-    demonstration = Demonstration(f"d/{episode}.json", annotation, str(video))
+    demonstration = Demonstration(f"d/{episode}.json", annotation, str(video), name=episode)
     evaluated = list(values)[-1]
     return EpisodeResult(
         demonstration, FRAMES, labels, predictions, forward, reverse, blocks, (FRAMES, forward[evaluated]), shortcuts,
@@ -71,8 +71,9 @@ def make_answers(**changes: Any) -> ShortcutAnswers:
     """Return answers that pass every test, with some of their fields replaced (`changed` is merged)."""
     plain = np.array([0.0, 40.0, 70.0, 100.0])
     good = ShortcutAnswers(
-        FRAMES, plain, {name: plain for name in SCENE_TESTS} | {"other_task": np.zeros(4)}, np.zeros(3), np.zeros(3),
-        dict.fromkeys(("plain", *SCENE_TESTS, "blank", "other_task"), plain),
+        FRAMES, plain, {name: plain for name in SCENE_TESTS} | {"other_task": np.zeros(4)},
+        {name: np.full(4, True) for name in SCENE_TESTS}, np.zeros(3), np.zeros(3),
+        dict.fromkeys(("plain", *SCENE_TESTS, "blank", "other_task"), plain), True, ("Peel the banana",),
     )  # fmt: skip
     changed = good.changed | changes.pop("changed", {})
     return replace(good, changed=changed, **changes)
@@ -87,9 +88,10 @@ def good_results(video: Path) -> list[EpisodeResult]:
             for n in (1, 2, 3)
         ),
         make_result(
-            video, {"base": poor, "adapter": [0.0, 20.0, 35.0, 50.0]}, False, "failure", shortcuts=make_answers()
+            video, {"base": poor, "adapter": [0.0, 20.0, 35.0, 50.0]}, False, "failure",
+            shortcuts=make_answers(success=False),
         ),
-    ]
+    ]  # fmt: skip
 
 
 def make_report_of(results: list[EpisodeResult], notices: tuple[str, ...] = ()) -> Report:

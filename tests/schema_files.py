@@ -47,7 +47,7 @@ class DemonstrationRow(TypedDict):
 
 @with_config(CLOSED)
 class SamplesMeta(TypedDict):
-    """`NAME.meta.json` beside a file of samples: what training must know about them."""
+    """`NAME.jsonl.meta.json` beside a file of samples: what training must know about them."""
 
     prompt_version: int
     window: WindowSpec
@@ -85,7 +85,12 @@ LIMITS: dict[type, dict[str, dict[str, Any]]] = {
         "final_progress": PERCENT,
         "measured_progress": {"type": ["array", "null"], "items": {"type": "number", **PERCENT}},
     },
-    StageRow: {"start": COUNT, "end": {"minimum": 1}, "falls_back_to": {"minimum": 1}},
+    StageRow: {
+        "start": COUNT,
+        "end": {"minimum": 1},
+        "falls_back_to": {"minimum": 1},
+        "weight": {"exclusiveMinimum": 0},
+    },
     CameraRow: {"name": {**WRITTEN, "not": {"const": "main"}}, "fingerprint": FINGERPRINT},
     VqaSample: {
         "frame_index": COUNT, "window_frame_indices": WINDOW, "progress": PERCENT, "direction": {"enum": DIRECTIONS},
@@ -93,7 +98,7 @@ LIMITS: dict[type, dict[str, dict[str, Any]]] = {
     Record: {"sample_index": {**COUNT, "description": "Counts the rows of one video from 0."}},
     Prediction: {
         "frame_index": COUNT, "timestamp_sec": COUNT, "window_frame_indices": WINDOW, "progress": PERCENT,
-        "parsed_progress": PERCENT, "progress_std": COUNT,
+        "parsed_progress": PERCENT, "progress_std": COUNT, "progress_mass": {"minimum": 0, "maximum": 1},
     },
     ProgressConfig: {"min_pixels": {"minimum": 1}, "max_pixels": {"minimum": 1}},
     WindowSpec: {

@@ -124,7 +124,7 @@ def test_report_has_the_promised_keys_and_consistent_numbers(run):
     assert {"seconds", "steps", "samples"} <= report["train"].keys()
     for block in [report["base"], report["adapter"], *(e[r] for e in report["episodes"] for r in ("base", "adapter"))]:
         assert set(METRICS) <= block.keys()
-    demonstrations = {d.episode: d for d in read_demonstrations(HELD_OUT)}
+    demonstrations = {d.name: d for d in read_demonstrations(HELD_OUT)}
     for episode in report["episodes"]:
         records = read_records(run / "predictions" / f"{episode['episode']}.adapter.jsonl")
         labels = np.array(demonstrations[episode["episode"]].annotation.measured_progress)

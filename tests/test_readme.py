@@ -106,7 +106,8 @@ class Environment:
 @pytest.mark.slow
 def test_the_python_shown_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    adapter = make_adapter(tmp_path / "adapter", 1, WindowSpec(8, rate_hz=6.25))
+    task = "Pick up the red puck and bring it to the blue goal marker"
+    adapter = make_adapter(tmp_path / "adapter", 1, WindowSpec(8, rate_hz=6.25), task=task)
     blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "python_api.md").read_text(encoding="utf-8"), re.DOTALL
     )

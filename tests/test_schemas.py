@@ -74,7 +74,7 @@ def test_every_field_of_an_annotation_is_described():
         (Stage, described["$defs"]["StageRow"]["properties"]),
         (Camera, described["$defs"]["CameraRow"]["properties"]),
     ):
-        assert {field.name for field in fields(cls)} - {"extra"} == set(known) - {"version"}
+        assert {field.name for field in fields(cls)} - {"extra", "plan"} == set(known) - {"version"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_samples_and_conversations(annotation_path, tmp_path, window):
     described = schema("sample").schema["properties"]
     assert set(described) == {field.name for field in fields(VqaSample)}
     assert {row["direction"] for row in rows} == set(described["direction"]["enum"])
-    schema("samples_meta").validate(json.loads((tmp_path / "samples.meta.json").read_text(encoding="utf-8")))
+    schema("samples_meta").validate(json.loads((tmp_path / "samples.jsonl.meta.json").read_text(encoding="utf-8")))
     write_conversations(tmp_path / "export", samples[:6])
     for row in read_lines(tmp_path / "export" / "conversations.jsonl"):
         schema("conversation").validate(row)

@@ -1,4 +1,4 @@
-"""Write the adapter folder, and check that it reloads.
+"""Write the adapter folder.
 
 Knows the content of the folder (its file names are in `infer.model.adapter_folder`); does not know how the adapter was
 trained.
@@ -7,8 +7,7 @@ trained.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,41 +17,16 @@ import torch
 from dataset.command_line import onetake_version
 from dataset.files import write_text_atomically
 from dataset.prompts import PROMPT_VERSION
-from dataset.sample_file import VqaSample, write_samples
-from infer.decoding.answers import answer_windows
-from infer.model.adapter_folder import RELOAD_PARITY, SAMPLES, TRAIN_SUMMARY, ProgressConfig
-from infer.model.errors import ModelError
+from dataset.sample_file import write_samples
+from infer.model.adapter_folder import ADAPTER_WEIGHTS, SAMPLES, TRAIN_SUMMARY, ProgressConfig
+from infer.model.base_files import IMAGE_FILES, TOKENIZER_FILES, copy_base_files, split_revision
 from infer.model.model import ProgressModel
-from infer.model.source import ModelSource, split_revision
-from train.callbacks import base_checksums
-from train.collate import WindowCollator
 from train.model_card import write_card
 from train.peft_internals import name_base
 from train.recipe import Recipe
 from train.training_data import TrainingData
-from train.trl_internals import restore_forward
 
-PARITY_TOLERANCE = 1e-4  # largest difference of a logit between the trained model and the one loaded from disk
-PROBES = 4
-PROBE_TOKENS = 64  # of each answer
 PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "av", "numpy")
-
-
-@dataclass(frozen=True)
-class Probes:
-    """The output of the trained model for a few fixed samples, to be compared with the reloaded model's.
-
-    Args:
-        inputs: Arguments of the forward pass, without labels.
-        logits: Float tensor, shape (samples, length, vocabulary).
-        answers: The first tokens of greedy answers as text, one per sample.
-        samples: The samples.
-    """
-
-    inputs: dict[str, Any]
-    logits: torch.Tensor
-    answers: list[str]
-    samples: list[VqaSample]
 
 
 def save_adapter(
@@ -62,7 +36,7 @@ def save_adapter(
     data: TrainingData,
     weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write PEFT's adapter, tokenizer, window rule, pixel budget, prompt version and samples.
+    """Write PEFT's adapter, the base's tokenizer and image files, window rule, pixels, prompt version and samples.
 
     The base has the name in the recipe (a hub id with its revision, or a relative path), not a path of this machine.
 
@@ -75,104 +49,39 @@ def save_adapter(
     """
     name_base(model.model, split_revision(recipe.model)[0], model.revision)
     model.model.save_pretrained(folder, state_dict=weights)
-    model.tokenizer.save_pretrained(folder)
+    (folder / ADAPTER_WEIGHTS).chmod(mode_of_new_files())  # safetensors lets only its owner read it
+    write_base_files(model, folder)
     pixels = {"min_pixels": recipe.image.min_pixels, "max_pixels": recipe.image.max_pixels}
-    ProgressConfig(recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION).save(folder)
+    ProgressConfig(
+        recipe.data.window, **pixels, tasks=data.tasks, prompt_version=PROMPT_VERSION, base_digest=model.base_digest
+    ).save(folder)
     write_samples(folder / SAMPLES, data.dataset, recipe.data.window, data.demonstrations)
 
 
-@torch.no_grad()
-def take_probes(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> Probes:
-    """Run a few samples, evenly spread over the set, through the trained model."""
-    chosen = [samples[round(i * (len(samples) - 1) / (PROBES - 1))] for i in range(PROBES)]
-    inputs = collator([asdict(sample) for sample in chosen])
-    inputs.pop("labels")
-    return Probes(inputs, model.base(**inputs).logits.float(), _answers(model, collator, chosen), chosen)
+def write_base_files(model: ProgressModel, folder: Path) -> None:
+    """Write tokenizer, chat template and image processor as the base has them, with the pixel budget of the model.
 
-
-@torch.no_grad()
-def check_reload(
-    trained: ProgressModel, base_before: dict[str, int], probes: Probes, collator: WindowCollator, folder: Path
-) -> float:
-    """Remove the adapter, check that the base is unchanged, load the adapter from the folder, compare outputs.
-
-    Args:
-        trained: The trained model; its base has no adapter afterwards.
-        base_before: Checksums of the base's weights before training.
-        probes: The output of the trained model.
-        collator: Makes the same inputs again.
-        folder: The adapter folder; the result is written into it.
-
-    Returns:
-        The largest difference of a logit.
-
-    Raises:
-        ModelError: The base changed, or the reloaded adapter answers differently.
+    They are the base's own files: those that this version of transformers would write, earlier ones cannot read. A base
+    that has none on this machine gets those.
     """
-    base = bare_base(trained)
-    if base_checksums(base.model) != base_before:
-        raise ModelError("the weights of the base changed during training; the adapter was not put in place")
-    reloaded = base.with_adapter(folder)
-    difference = (probes.logits - reloaded.base(**probes.inputs).logits.float()).abs().max().item()
-    answers = _answers(reloaded, WindowCollator(reloaded, collator.frames, collator.as_pixels), probes.samples)
-    document = {
-        "logit_difference": difference,
-        "tolerance": PARITY_TOLERANCE,
-        "probes": [
-            {
-                "video": Path(sample.video).name,
-                "window_frame_indices": list(sample.window_frame_indices),
-                "label": sample.progress,
-                "trained": trained_answer,
-                "reloaded": reloaded_answer,
-            }
-            for sample, trained_answer, reloaded_answer in zip(probes.samples, probes.answers, answers, strict=True)
-        ],
-    }
-    write_text_atomically(folder / RELOAD_PARITY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    bare_base(reloaded)
-    if not difference <= PARITY_TOLERANCE or answers != probes.answers:
-        raise ModelError(
-            f"the adapter reloaded from {folder} answers differently than the trained model (logits differ by "
-            f"{difference:.2g}); it was not put in place. Train in float32, or report this as a bug"
-        )
-    return difference
+    if not copy_base_files(model.base_name, folder, TOKENIZER_FILES):
+        model.tokenizer.save_pretrained(folder)
+    if not copy_base_files(model.base_name, folder, IMAGE_FILES):
+        model.image_processor.save_pretrained(folder)
+    path = folder / IMAGE_FILES[0]
+    if path.exists():
+        least, most = model.pixel_budget
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["size"] = {"shortest_edge": least, "longest_edge": most}
+        document |= {name: value for name, value in (("min_pixels", least), ("max_pixels", most)) if name in document}
+        write_text_atomically(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_gathered(weights: dict[str, torch.Tensor], folder: Path, base_name: str) -> None:
-    """After sharded training: load the folder as inference does and compare every adapter weight, bit by bit.
-
-    Args:
-        weights: The trained model's weights, gathered.
-        folder: The adapter folder; the result is written into it.
-        base_name: The base.
-
-    Raises:
-        ModelError: A weight is missing or differs.
-    """
-    reloaded = dict(
-        ProgressModel.load(ModelSource(base_name, torch_dtype="float32")).with_adapter(folder).model.named_parameters()
-    )
-    trained = {name: weight for name, weight in weights.items() if ".lora_" in name}
-    differing = [
-        name
-        for name, weight in trained.items()
-        if name not in reloaded or not torch.equal(reloaded[name].cpu().float(), weight.cpu().float())
-    ]
-    if differing or not trained:
-        raise ModelError(
-            f"{len(differing)} of {len(trained)} adapter weights reloaded from {folder} differ from the trained ones; "
-            "it was not put in place"
-        )
-    document: dict[str, Any] = {"logit_difference": None, "equal_weights": len(trained), "probes": []}
-    write_text_atomically(folder / RELOAD_PARITY, json.dumps(document, indent=2) + "\n")
-
-
-def bare_base(model: ProgressModel) -> ProgressModel:
-    """Remove the adapter and the changes that the trainer made; return the base as it was loaded."""
-    base = model.model.unload() if model.has_adapter else model.model
-    restore_forward(base)
-    return ProgressModel(base.eval(), model.tokenizer, model.image_processor, model.base_name)
+def mode_of_new_files() -> int:
+    """Return the permissions that this process gives new files; their mask can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dict[str, Any]) -> None:
@@ -195,17 +104,3 @@ def write_summary(folder: Path, recipe: Recipe, data: TrainingData, figures: dic
     }
     write_card(folder, recipe, summary)
     write_text_atomically(folder / TRAIN_SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-
-
-def _answers(model: ProgressModel, collator: WindowCollator, samples: Sequence[VqaSample]) -> list[str]:
-    """Return the first tokens of greedy answers as text, one sample at a time: prompts may differ."""
-    answers = []
-    for sample in samples:
-        window = [collator.frames[sample.video, index] for index in sample.window_frame_indices]
-        if collator.as_pixels:
-            pixels = torch.cat([frame.values[0] for frame in window])
-            features = model.encode_pixels(pixels, torch.tensor([frame.grid_thw for frame in window]))
-        else:
-            features = [frame.features(model.device) for frame in window]
-        answers += answer_windows(model, [features], sample.prompt, PROBE_TOKENS)
-    return answers

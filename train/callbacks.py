@@ -5,15 +5,21 @@ Knows parameters, gradients and trainer callbacks; does not know samples or file
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from infer.model.errors import ModelError
 from train.recipe import Recipe
 from train.run_folder import Interruption, RunFolder, mark_complete
+
+FULL_DISK = 1 << 20  # bytes: with less space left, a failed write has no other reason
 
 
 class TrainingError(ModelError):
@@ -63,20 +69,32 @@ class CheckWeights(TrainerCallback):
 
 
 class SaveOnSignal(TrainerCallback):
-    """Saves and stops after the step in which a signal came; marks checkpoints that are complete."""
+    """Saves and stops after the step in which a signal came; marks checkpoints that are complete.
 
-    def __init__(self, run: RunFolder, interruption: Interruption) -> None:
-        self._run, self._interruption = run, interruption
+    The loss is logged with every checkpoint and after the last step: a resumed run begins a new mean.
+
+    Args:
+        run: The folder with the checkpoints.
+        interruption: The signal.
+        started: `time.monotonic()` at which the run would have begun without interruptions.
+    """
+
+    def __init__(self, run: RunFolder, interruption: Interruption, started: float) -> None:
+        self._run, self._interruption, self._started = run, interruption, started
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if _any_process(self._interruption.signal_number is not None, args.device):
             control.should_save = control.should_training_stop = self._interruption.stopped = True
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
+
+    def on_epoch_end(self, args, state, control, **kwargs) -> None:
+        control.should_log |= control.should_save
 
     def on_save(self, args, state, control, **kwargs) -> None:
         if torch.distributed.is_initialized():  # every process has written its random state
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            mark_complete(self._run.partial / f"checkpoint-{state.global_step}")
+            mark_complete(self._run.partial / f"checkpoint-{state.global_step}", time.monotonic() - self._started)
 
 
 def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
@@ -101,6 +119,33 @@ def refuse_dead_modules(gradients: dict[str, torch.Tensor | None]) -> None:
         raise TrainingError(
             f"{len(dead)} of {len(alive)} LoRA modules got a zero gradient in the first step ({dead[0]}); they would "
             "never learn. Take them out of lora.target_modules"
+        )
+
+
+def refuse_changed_base(before: dict[str, int], model: torch.nn.Module, initialisation: Any) -> None:
+    """Refuse an adapter that changed the base when it was put on it, before any frame is encoded.
+
+    Args:
+        before: Checksums of the base's weights without it.
+        model: The model with it.
+        initialisation: The recipe's `lora.init_lora_weights`.
+    """
+    lost = set(before.values()) - set(base_checksums(model).values())
+    if lost:
+        raise TrainingError(
+            f"recipe: lora.init_lora_weights is {initialisation}, which changes weights of the base ({len(lost)} of "
+            f"{len(before)}); an adapter must leave the base as it is. Leave the key out"
+        )
+
+
+def refuse_untrained(model: torch.nn.Module, steps: int) -> None:
+    """Refuse an adapter that changes nothing: LoRA's second matrices are all zero, as before the first step."""
+    second = [weight for name, weight in model.named_parameters() if ".lora_B." in name or ".lora_embedding_B." in name]
+    if second and not any(bool(_whole(weight.detach()).any()) for weight in second):
+        raise TrainingError(
+            f"nothing was learned in {steps} steps: every lora_B is zero, so that the adapter would answer like the "
+            "base. Raise sft.learning_rate, sft.num_train_epochs or sft.max_steps (a warmup as long as the run keeps "
+            "the learning rate near 0)"
         )
 
 
@@ -129,6 +174,29 @@ def memory_explained(recipe: Recipe) -> Iterator[None]:
         ]
         more = "" if recipe.sft.get("gradient_checkpointing", True) else ", or set sft.gradient_checkpointing=true"
         raise TrainingError(f"out of memory; lower, in this order: {', '.join(advice)}{more}") from error
+
+
+@contextmanager
+def shortages_explained(recipe: Recipe, run: RunFolder) -> Iterator[None]:
+    """Turn lack of memory or of disk inside the block into an error that names what to do."""
+    with memory_explained(recipe), full_disk_explained(run):
+        yield
+
+
+@contextmanager
+def full_disk_explained(run: RunFolder) -> Iterator[None]:
+    """Turn a full disk inside the block into an error that names what was kept; libraries raise their own kinds."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(run.partial if run.partial.exists() else run.partial.parent).free > FULL_DISK:
+            raise
+        checkpoint = run.last_checkpoint()
+        kept = f"step {checkpoint.name.rpartition('-')[2]} is kept" if checkpoint else "nothing was saved yet"
+        raise TrainingError(
+            f"no space is left on the disk of {run.partial} ({kept}); free some space and run the same command with "
+            "--resume"
+        ) from error
 
 
 def _any_process(flag: bool, device: torch.device) -> bool:

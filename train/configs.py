@@ -17,7 +17,9 @@ from peft import LoraConfig
 from trl import SFTConfig
 
 from dataset.recipe import unknown_key
+from train.field_types import check_types
 from train.recipe import SMALLER_IS_BETTER, Recipe
+from train.trl_internals import use_one_gpu
 
 LANGUAGE_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")  # names that the vision tower does not use
 
@@ -28,6 +30,10 @@ FORCED = {  # a recipe cannot set these: the collator uses the columns of the sa
     "dataloader_num_workers": 0,
     "packing": False,
     "auto_find_batch_size": False,
+}
+POSITIVE = {  # zero or less in one of these teaches nothing, or fails late
+    "lora": ("r", "lora_alpha"),
+    "sft": ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps"),
 }
 # the section `evaluation` decides these
 TAKEN = ("eval_strategy", "eval_steps", "eval_on_start", "metric_for_best_model", "load_best_model_at_end")
@@ -46,13 +52,15 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
             if key not in names:
                 raise ValueError(unknown_key(f"{section}.{key}", key, names))
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*deprecated")  # TRL's own use of its old name
-    lora = {"target_modules": list(LANGUAGE_TARGETS), **recipe.lora}
+    lora = {"target_modules": list(LANGUAGE_TARGETS), **check_types("lora", recipe.lora, LoraConfig)}
+    values = check_types("sft", recipe.sft, SFTConfig)
+    _check_ranges({"lora": lora, "sft": values})
     sft = {
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "logging_nan_inf_filter": False,
         "use_cpu": not torch.cuda.is_available(),  # several processes on a CPU need it to find each other
         "run_name": _run_name(Path(recipe.sft["output_dir"])),
-        **recipe.sft,
+        **values,
         **_forced(recipe, folder),
         **_evaluation(recipe),
     }
@@ -60,9 +68,29 @@ def build_configs(recipe: Recipe, folder: Path) -> tuple[LoraConfig, SFTConfig]:
         sft["save_total_limit"] = max(2, sft.get("save_total_limit") or 2)  # one may be incomplete
     _choose_reports(sft)
     try:
-        return LoraConfig(task_type="CAUSAL_LM", **lora), SFTConfig(**sft)
+        lora_config, sft_config = LoraConfig(task_type="CAUSAL_LM", **lora), SFTConfig(**sft)
     except (TypeError, ValueError) as error:
         raise ValueError(f"recipe: {error}") from error
+    use_one_gpu(sft_config)
+    return lora_config, sft_config
+
+
+def _check_ranges(sections: dict[str, dict[str, Any]]) -> None:
+    """Refuse values that would train nothing or fail after the frames are prepared."""
+    for section, keys in POSITIVE.items():
+        for key in keys:
+            value = sections[section].get(key)
+            if value is not None and value <= 0:
+                raise ValueError(f"recipe: `{section}.{key}` is {value}; it must be above 0")
+    if "lm_head" in (sections["lora"]["target_modules"] or ()):
+        raise ValueError(
+            "recipe: lora.target_modules names lm_head, which cannot learn here: the loss uses its weights directly "
+            "and never runs an adapter on it; take it out"
+        )
+    if sections["sft"].get("max_steps") == 0:
+        raise ValueError(
+            "recipe: `sft.max_steps` is 0; use 1 or more, or leave it out to train by sft.num_train_epochs"
+        )
 
 
 def _forced(recipe: Recipe, folder: Path) -> dict[str, Any]:

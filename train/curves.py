@@ -5,24 +5,27 @@ Knows the trainer's log and the evaluations of held-out episodes; does not know 
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import TrainerCallback
 
-from dataset.files import write_text_atomically
+from dataset.files import json_lines, write_text_atomically
 from dataset.video import VideoReader
-from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG
+from infer.model.adapter_folder import CURVES, EVALUATIONS, HELD_OUT, TRAINING_LOG, WANDB_ID
 from infer.records import make_records, write_records
 from train.evaluation import EpisodeEvaluation
-from train.trl_internals import tensorboard_writer
+from train.trl_internals import reported_names, tensorboard_writer
 
 SECONDS_BETWEEN_DRAWINGS = 30.0
+COMPARED = "label: measured, else linear in a stage; value: of every answer, filled-in numbers too; as in the report"
 _LABEL, _ADAPTER, _SECOND = "#6b7280", "#1d4ed8", "#d97706"  # as in the report
 
 
@@ -58,7 +61,7 @@ class CurveFiles(TrainerCallback):
 def write_log(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the trainer's log as JSONL; an undefined number is null."""
     cleaned = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
-    write_text_atomically(path, "".join(json.dumps(row) + "\n" for row in cleaned))
+    write_text_atomically(path, json_lines(cleaned))
 
 
 def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -93,7 +96,7 @@ def show_evaluation(folder: Path, step: int, evaluations: Sequence[EpisodeEvalua
     for evaluation in evaluations:
         demonstration = evaluation.demonstration
         records = make_records(demonstration.video, demonstration.annotation.task, evaluation.predictions)
-        write_records(target / f"{demonstration.episode}.jsonl", records)
+        write_records(target / f"{demonstration.name}.jsonl", records)
     draw_evaluations(target / HELD_OUT, step, evaluations)
     (folder / HELD_OUT).write_bytes((target / HELD_OUT).read_bytes())
 
@@ -108,13 +111,14 @@ def draw_evaluations(path: Path, step: int, evaluations: Sequence[EpisodeEvaluat
         curve.plot(seconds, evaluation.values, color=_ADAPTER, linewidth=1.6, marker=".", label=f"step {step}")
         voc, cycle, mae = (_number(evaluation.metrics[name]) for name in ("voc", "cycle_voc", "mae"))
         curve.set_title(
-            f"{evaluation.demonstration.episode}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
+            f"{evaluation.demonstration.name}: VOC {voc}, Cycle-VOC {cycle}, MAE {mae}", fontsize=9, loc="left"
         )
         curve.set(ylim=(-4, 104), ylabel="progress (%)", xlabel="seconds")
         scatter.plot([0, 100], [0, 100], color=_LABEL, linewidth=1)
         scatter.plot(evaluation.labels, evaluation.values, ".", color=_ADAPTER)
         scatter.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="label (%)", ylabel="predicted (%)")
     axes[0][0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8, borderpad=0)
+    figure.supxlabel(COMPARED, fontsize=7)
     _save(figure, path)
 
 
@@ -147,6 +151,48 @@ def wandb_run(report_to: Sequence[str]) -> Any:
     return wandb if wandb.run is not None else None
 
 
+@contextmanager
+def one_wandb_run(report_to: Sequence[str], folder: Path) -> Iterator[None]:
+    """Let the run inside the block report to one wandb run, before and after an interruption.
+
+    Its id is kept in the run's folder. An id in the environment (`WANDB_RUN_ID`) goes first.
+    """
+    if "wandb" not in report_to or os.environ.get("WANDB_RUN_ID"):
+        yield
+        return
+    path = folder / WANDB_ID
+    if not path.exists():
+        write_text_atomically(path, f"{uuid.uuid4().hex[:12]}\n")
+    environment = {"WANDB_RUN_ID": path.read_text(encoding="utf-8").strip(), "WANDB_RESUME": "allow"}
+    os.environ.update(environment)
+    try:
+        yield
+    except BaseException:
+        wandb = wandb_run(report_to)
+        if wandb:  # else the next run of this process would report there
+            wandb.finish(exit_code=1)
+        raise
+    finally:
+        for name in environment:
+            os.environ.pop(name, None)
+
+
+class WandbCatchUp(TrainerCallback):
+    """Sends a resumed run's log up to its checkpoint to wandb, as far as wandb does not have it.
+
+    A process that is killed takes the last rows with it; offline, each part of a run is a file of its own.
+    """
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        wandb = wandb_run(args.report_to)
+        if not wandb or not state.is_world_process_zero:
+            return
+        known = wandb.run.summary.get("train/global_step")
+        for row in state.log_history:
+            if known is None or row["step"] > known:
+                wandb.log({**reported_names(row), "train/global_step": row["step"]})
+
+
 def report_adapter(report_to: Sequence[str], output: Path) -> None:
     """Upload the complete adapter folder to wandb as an artifact and close its run."""
     wandb = wandb_run(report_to)
@@ -170,8 +216,8 @@ def _table(wandb: Any, evaluations: Sequence[EpisodeEvaluation], rows_per_episod
             prediction = evaluation.predictions[number]
             image = wandb.Image(reader.frame(prediction.frame_index))
             rows.append(
-                [evaluation.demonstration.episode, prediction.frame_index, image, float(evaluation.labels[number]),
-                 prediction.parsed_progress, prediction.model_output]
+                [evaluation.demonstration.name, prediction.frame_index, image, float(evaluation.labels[number]),
+                 prediction.progress, prediction.model_output]
             )  # fmt: skip
     return rows
 

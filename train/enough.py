@@ -5,7 +5,7 @@
 A part of every stage is held out in turn. Each run trains on the rest and predicts the held-out frames, as recorded and
 in perturbed recordings (cropped, darker, brighter, half and double speed). The result is optimistic: the held-out
 frames are from the recording that was trained on. It shows what one demonstration cannot teach; only another episode
-shows what it does teach. If it is interrupted, the same command goes on. It is here and not in infer because it trains.
+shows what it does teach. If it is interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def main(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     overrides = [*arguments.overrides, f"data.annotations=[{json.dumps(arguments.annotation)}]"]
     recipe = read_recipe(arguments.config, overrides)
+    if len(recipe.data.annotations) != 1:
+        raise ValueError(
+            f"{arguments.annotation} stands for {len(recipe.data.annotations)} annotations; name one: the question is "
+            "whether this one is enough"
+        )
     recipe = replace(recipe, sft={**recipe.sft, "output_dir": str(output)})
     if arguments.overwrite and (output / PLAN).exists():
         for folder in output.glob("fold-*"):

@@ -18,7 +18,7 @@ from infer.metrics.progress import METRICS, mean_of_defined
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import ProgressModel
 from infer.playback import predict_video
-from infer.records import Prediction
+from infer.records import Prediction, in_the_text, percentages
 from train.training_data import HeldOutEpisode
 
 
@@ -30,7 +30,7 @@ class EpisodeEvaluation:
         demonstration: The annotated episode.
         labels: Percent at the sampled frames, float64, shape (frames,).
         predictions: Forward playback, one per sampled frame.
-        values: Their percentages, float64, shape (frames,); nan where an answer has none.
+        values: Their `progress`, float64, shape (frames,), forced numbers included; nan for none. As in the report.
         metrics: `infer.metrics.block.metric_block` of forward and reversed playback.
     """
 
@@ -42,27 +42,22 @@ class EpisodeEvaluation:
 
 
 def evaluate_episodes(
-    model: ProgressModel, episodes: Sequence[HeldOutEpisode], window: WindowSpec
+    model: ProgressModel, episodes: Sequence[HeldOutEpisode], window: WindowSpec, numbers: Sequence[int]
 ) -> list[EpisodeEvaluation]:
-    """Predict every sampled frame, forward and reversed, with the present adapter."""
+    """Predict every sampled frame of the episodes of these numbers, forward and reversed, with the present adapter."""
     evaluations = []
-    for episode in episodes:
+    for episode in (episodes[number] for number in numbers):
         demonstration, frames = episode.demonstration, list(episode.frames)
         video = EncodedVideo(model, VideoReader(demonstration.video), keep_all=True)
         task = demonstration.annotation.task
         forward = list(predict_video(model, video, task, window, frames))
         backward = list(predict_video(model, video, task, window, frames, reverse=True))
-        labels, values = episode.labels, _values(forward)
-        evaluations.append(
-            EpisodeEvaluation(demonstration, labels, forward, values, metric_block(labels, values, _values(backward)))
-        )
+        labels, values, parsed = episode.labels, percentages(forward), in_the_text([*forward, *backward])
+        metrics = metric_block(labels, values, percentages(backward), parsed)
+        evaluations.append(EpisodeEvaluation(demonstration, labels, forward, values, metrics))
     return evaluations
 
 
 def mean_metrics(evaluations: Sequence[EpisodeEvaluation]) -> dict[str, float | None]:
     """Return every metric, averaged over the episodes where it is defined."""
     return {name: mean_of_defined([evaluation.metrics[name] for evaluation in evaluations]) for name in METRICS}
-
-
-def _values(predictions: Sequence[Prediction]) -> np.ndarray:
-    return np.array([np.nan if p.parsed_progress is None else p.parsed_progress for p in predictions])

@@ -144,6 +144,8 @@ class _VideoOnDisk:
         }
         if reader.backend != "pyav":  # its colours are rounded differently
             description["video_backend"] = reader.backend
+        if reader.pixel_aspect != 1 or reader.path.is_dir():
+            description["reader"] = 2  # of square pixels and scaled 16-bit grey; earlier features are not these
         key = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:32]
         base = Path(folder) / key
         self._path = base.with_suffix(".values")

@@ -21,21 +21,32 @@ from transformers import EarlyStoppingCallback
 
 from dataset.sample_file import VqaSample
 from infer.metrics.progress import METRICS
-from infer.model.adapter_folder import TRAINING_LOG
+from infer.model.adapter_folder import TRAINING_LOG, base_of_adapter, is_adapter
+from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
-from train.adapter_writer import check_gathered, check_reload, save_adapter, take_probes, write_summary
-from train.callbacks import CheckWeights, SaveOnSignal, base_checksums, memory_explained
+from train.adapter_writer import save_adapter, write_summary
+from train.callbacks import (
+    CheckWeights,
+    SaveOnSignal,
+    base_checksums,
+    refuse_changed_base,
+    refuse_untrained,
+    shortages_explained,
+)
 from train.collate import WindowCollator, needed_frames, refuse_long_samples
 from train.configs import build_configs
-from train.curves import CurveFiles, report_adapter, write_log
+from train.curves import CurveFiles, WandbCatchUp, one_wandb_run, report_adapter, write_log
 from train.evaluation import evaluate_episodes
 from train.features import Share, prepare_frames
 from train.peft_internals import explain_unmatched_targets
 from train.recipe import Recipe
-from train.run_folder import Interruption, RunFolder
+from train.reload_check import check_gathered, check_reload, take_probes
+from train.run_folder import Interruption, RunFolder, seconds_of, step_of
+from train.run_inputs import describe_inputs
 from train.trainer import ProgressTrainer
 from train.training_data import TrainingData, read_training_data
+from train.trl_internals import continue_tensorboard
 
 
 def train_lora(
@@ -53,8 +64,8 @@ def train_lora(
         recipe: The settings of the run.
         overwrite: Replace an adapter folder that exists.
         resume: Continue an interrupted run from its last checkpoint. Without one, start; if the adapter is complete,
-            return it.
-        base: The base model, if it is in memory already; `train.adapter_writer.bare_base` takes an adapter off again.
+            return it. Recipe, data and base must be those of the earlier run.
+        base: The base model, if it is in memory already; `train.reload_check.bare_base` takes an adapter off again.
         data: What to train on, if it was made already; by default the recipe's demonstrations.
 
     Returns:
@@ -64,33 +75,57 @@ def train_lora(
         ValueError: The recipe, a demonstration or the base model cannot be used; or the folder exists already.
         KeyboardInterrupt: A signal stopped the run; its checkpoint is kept for `resume`.
     """
-    started = time.monotonic()
+    refuse_adapter_as_base(recipe)
     run = RunFolder(recipe.sft["output_dir"], writes=os.environ.get("RANK", "0") == "0")
+    with run.locked():
+        return _train_lora(run, recipe, overwrite, resume, base, data)
+
+
+def _train_lora(
+    run: RunFolder,
+    recipe: Recipe,
+    overwrite: bool,
+    resume: bool,
+    base: ProgressModel | None,
+    data: TrainingData | None,
+) -> Path:
+    """The steps of `train_lora`, in a folder that no other process works on."""
+    started = time.monotonic()
     lora_config, sft_config = build_configs(recipe, run.partial)
     with sft_config.main_process_first(desc="earlier runs"):
-        if run.already_complete() and resume:
-            print(f"{run.output} is complete; nothing to resume")
-            return run.output
+        complete = run.already_complete()
         run.check(overwrite, resume)
     data = data or read_training_data(recipe)
+    inputs = describe_inputs(recipe.model, data, sft_config.world_size)
+    if resume:
+        run.refuse_changes(recipe, inputs)
+    if resume and complete:
+        print(f"{run.output} is complete; nothing to resume")
+        return run.output
     model = base or load_base(recipe, sft_config)
     base_before = base_checksums(model.model)
     refuse_long_samples(model, data.samples, recipe.sft.get("max_length"))
 
     with sft_config.main_process_first(desc="run folder"):
-        checkpoint = run.open(recipe, resume)
+        checkpoint = run.open(recipe, inputs, resume)
+        started -= seconds_of(checkpoint)  # now: it may be removed for a later one
     sft_config.eval_on_start = sft_config.eval_on_start and checkpoint is None
     interruption = Interruption()
-    with run.filled(), memory_explained(recipe):
+    with run.filled(), one_wandb_run(sft_config.report_to, run.partial), shortages_explained(recipe, run):
         trainer = make_trainer(recipe, model, data, lora_config, sft_config)
+        refuse_changed_base(base_before, model.model, lora_config.init_lora_weights)
+        if checkpoint:
+            continue_tensorboard(trainer, step_of(checkpoint))
+            trainer.add_callback(WandbCatchUp())
         trainer.add_callback(CheckWeights(run))
-        trainer.add_callback(SaveOnSignal(run, interruption))
+        trainer.add_callback(SaveOnSignal(run, interruption, started))
         trainer.add_callback(CurveFiles(run.partial))
         collator = trainer.data_collator = make_collator(recipe, model, data.samples, sft_config)
         with interruption.listening():
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if interruption.stopped and trainer.state.global_step < trainer.state.max_steps:
             raise KeyboardInterrupt(f"stopped after step {trainer.state.global_step}; go on with --resume")
+        refuse_untrained(trainer.model, trainer.state.global_step)
 
         model.model.eval()
         figures = training_figures(trainer, model, result.training_loss, checkpoint)
@@ -111,6 +146,15 @@ def train_lora(
     return run.output
 
 
+def refuse_adapter_as_base(recipe: Recipe) -> None:
+    """Refuse a recipe whose `model` is an adapter, before its data are read."""
+    if is_adapter(recipe.model):
+        raise ModelError(
+            f"recipe: model is {recipe.model}, which is a LoRA adapter; set the base that it was trained on, "
+            f"model={base_of_adapter(recipe.model)}"
+        )
+
+
 def load_base(recipe: Recipe, sft_config: Any) -> ProgressModel:
     """Load the base in the number type and on the device of the recipe."""
     source = ModelSource(
@@ -129,14 +173,13 @@ def make_trainer(
 ) -> ProgressTrainer:
     """Put a new adapter on the base and build the trainer; `model` is the adapted model afterwards."""
     held_out = [
-        {"episode": episode.demonstration.episode, "frame_index": t}
-        for episode in data.held_out
-        for t in episode.frames
+        {"episode": episode.demonstration.name, "frame_index": t} for episode in data.held_out for t in episode.frames
     ]
     patience = recipe.evaluation.patience
     try:
         trainer = ProgressTrainer(
             evaluate_held_out=partial(evaluate_episodes, model, data.held_out, recipe.data.window),
+            held_out=len(data.held_out),
             model=model.model,
             args=sft_config,
             train_dataset=data.dataset,
@@ -178,19 +221,30 @@ def local_processes(sft_config: Any) -> int:
 def training_figures(
     trainer: ProgressTrainer, model: ProgressModel, training_loss: float, checkpoint: Path | None
 ) -> dict[str, Any]:
-    """Return what `train_summary.json` records of the training itself; `mean_loss` is None for a resumed run."""
+    """Return what `train_summary.json` records of the training itself.
+
+    `mean_loss` is the trainer's own; of a resumed run, whose trainer forgets the steps before, the mean of the log.
+    """
     return {
         "steps": trainer.state.global_step,
         "samples": len(trainer.train_dataset),
-        "mean_loss": round(training_loss, 4) if checkpoint is None else None,
+        "mean_loss": mean_logged_loss(trainer.state.log_history) if checkpoint else round(training_loss, 4),
         "base_revision": model.revision,
         "torch_dtype": str(model.base.dtype).removeprefix("torch."),
         "processes": trainer.args.world_size,
         "trainable_parameters": trainer.model.get_nb_trainable_parameters()[0],
         "evaluations": evaluations(trainer.state.log_history),
         "best_step": trainer.state.best_global_step,
-        "resumed_from_step": int(checkpoint.name.split("-")[-1]) if checkpoint else None,
+        "resumed_from_step": step_of(checkpoint) if checkpoint else None,
     }
+
+
+def mean_logged_loss(log_history: Sequence[dict[str, Any]]) -> float | None:
+    """Return the mean loss over the logged steps, each row counting for the steps since the row before."""
+    rows = [(row["step"], row["loss"]) for row in log_history if "loss" in row]
+    steps = [step - before for (step, _), before in zip(rows, [0, *(step for step, _ in rows)], strict=False)]
+    total = sum(steps)
+    return round(sum(n * loss for n, (_, loss) in zip(steps, rows, strict=True)) / total, 4) if total else None
 
 
 def evaluations(log_history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import yaml
 
 from dataset.files import write_text_atomically
 from infer.model.adapter_folder import CURVES, HELD_OUT, MODEL_CARD, PROGRESS_CONFIG, RECIPE
-from infer.model.source import split_revision
+from infer.model.base_files import split_revision
 from train.recipe import Recipe
 
 

@@ -25,13 +25,13 @@ def name_base(model: Any, base_name: str, revision: str | None) -> None:
 
 
 def explain_unmatched_targets(error: ValueError, model: torch.nn.Module, targets: Any) -> ValueError:
-    """Turn PEFT's error about targets that match no module into one that lists the modules; return others unchanged.
+    """Turn PEFT's error about targets that match no module into one that lists the modules; others keep their reason.
 
     peft 0.21.2: the error has no class of its own, only a text. tests/train/test_lora.py asks for a wrong target.
     """
     text = str(error)
-    if "arget modules" not in text and "target_modules" not in text:
-        return error
+    if not any(sign in text for sign in ("not found in the base model", "No modules were targeted")):
+        return error if "target_modules" not in text else ModelError(f"recipe: lora.target_modules = {targets}: {text}")
     linear = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()

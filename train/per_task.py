@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.annotation_file import read_annotation
-from train.adapter_writer import bare_base
+from dataset.wording import differing_texts, same_text
 from train.callbacks import TrainingError
 from train.configs import build_configs
 from train.lora import load_base, train_lora
 from train.recipe import Recipe
+from train.reload_check import bare_base
 
 
 def train_each(recipe: Recipe, overwrite: bool = False, resume: bool = False) -> list[Path]:
@@ -65,5 +66,12 @@ def recipes_by_task(recipe: Recipe) -> dict[str, Recipe]:
 def _by_task(paths: Sequence[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(read_annotation(path).task, []).append(path)
+        task = read_annotation(path).task
+        other = next((text for text in groups if text != task and same_text(text, task)), None)
+        if other is not None:
+            raise ValueError(
+                f"annotation {path}: {differing_texts(task, other)} the task of {groups[other][0]}; write the text in "
+                "the same way in both files, or they would get an adapter each"
+            )
+        groups.setdefault(task, []).append(path)
     return groups

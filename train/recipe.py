@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import MISSING, OmegaConf
 
 from dataset.files import write_text_atomically
-from dataset.recipe import DataSection, build, load_document
+from dataset.recipe import DataSection, build, load_document, name_annotations
 
 METRICS = ("voc", "cycle_voc", "mae", "parse_rate")  # of `infer.metrics.progress`
 SMALLER_IS_BETTER = ("mae",)
@@ -55,7 +55,7 @@ class EvaluationSection:
     """Evaluation during training, with the code of inference; off unless `annotations` or `held_out_share` is set.
 
     Args:
-        annotations: The held-out set: annotated episodes that are not trained on.
+        annotations: The held-out set: annotated episodes that are not trained on; files, folders and globs.
         held_out_share: Without a held-out set: the share of the frames of every stage that is not trained on but
             evaluated, 0 to 0.5. Their neighbours are trained on, so this shows whether the run learns, not how it does
             on another episode.
@@ -142,9 +142,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         ValueError: The file is missing or no YAML, or a key is unknown or of the wrong type; the message names the key.
     """
     document = load_document(path, overrides)
-    for section in ("data", "evaluation"):
-        if isinstance((document.get(section) or {}).get("annotations"), str):
-            document[section].annotations = [document[section].annotations]
+    name_annotations(document, "data", "evaluation")
     return build(Recipe, document)
 
 

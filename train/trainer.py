@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from trl import SFTTrainer
 
 from train.curves import report_evaluation, show_evaluation
@@ -22,17 +23,21 @@ class ProgressTrainer(SFTTrainer):
     """`SFTTrainer` whose `evaluate` predicts the held-out set; best checkpoint and early stopping use its metrics.
 
     Args:
-        evaluate_held_out: Returns the evaluations of the held-out episodes with the present adapter; None without any.
+        evaluate_held_out: Returns the evaluations of the held-out episodes of these numbers with the present adapter.
+        held_out: How many held-out episodes there are; several processes share them, and all decide on all figures.
         **arguments: Those of `SFTTrainer`.
     """
 
     control: Any  # the trainer's own state
 
     def __init__(
-        self, evaluate_held_out: Callable[[], Sequence[EpisodeEvaluation]] | None = None, **arguments: Any
+        self,
+        evaluate_held_out: Callable[[Sequence[int]], Sequence[EpisodeEvaluation]],
+        held_out: int = 0,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self._evaluate_held_out = evaluate_held_out
+        self._evaluate_held_out, self._held_out = evaluate_held_out, held_out
         count_answer_tokens(self)
         set_tensorboard_folder(self, str(self.run_folder / "tensorboard"))
 
@@ -40,7 +45,7 @@ class ProgressTrainer(SFTTrainer):
         """Predict the held-out set and return its mean metrics as `eval_NAME`; an undefined one is nan."""
         self.model.eval()
         with torch.no_grad():
-            evaluations = self._evaluate_held_out() if self._evaluate_held_out else []
+            evaluations = self._evaluate_together()
         metrics = {
             f"eval_{name}": math.nan if value is None else value for name, value in mean_metrics(evaluations).items()
         }
@@ -51,6 +56,14 @@ class ProgressTrainer(SFTTrainer):
         report_metrics(self, metrics)
         self.model.train()
         return metrics
+
+    def _evaluate_together(self) -> list[EpisodeEvaluation]:
+        """Evaluate each episode in one of the processes; every process gets all evaluations, in the episodes' order."""
+        rank, count = self.args.process_index, self.args.world_size
+        mine = list(range(rank, self._held_out, count))
+        done = list(zip(mine, self._evaluate_held_out(mine), strict=True))
+        gathered = gather_object(done) if count > 1 else done
+        return [evaluation for _, evaluation in sorted(gathered, key=lambda pair: pair[0])]
 
     @property
     def run_folder(self) -> Path:

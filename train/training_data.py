@@ -15,9 +15,11 @@ import numpy as np
 
 from dataset.annotation import Annotation
 from dataset.check import check_demonstrations
-from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.demonstration import Demonstration, read_demonstrations, video_notices
+from dataset.labels import label_curve
+from dataset.recording_identity import camera_fingerprints, seen_in_training
 from dataset.sample_file import VqaSample, from_dataset, to_dataset
-from dataset.samples import build_sample_set, demonstration_curve
+from dataset.samples import build_sample_set
 from dataset.video import VideoReader, set_default_backend
 from infer.request import FrameChoice
 from train.recipe import Recipe
@@ -33,7 +35,8 @@ class HeldOutEpisode:
     Args:
         demonstration: The episode.
         frames: Source frames, rising.
-        labels: Percent at these frames, float64, shape (frames,); nan in excluded stages.
+        labels: Percent at these frames, float64, shape (frames,): measured or linear, as in the report, for every
+            `data.labels`; nan in excluded stages.
     """
 
     demonstration: Demonstration
@@ -51,7 +54,7 @@ class TrainingData:
         held_out: Episodes (or frames of the training demonstrations) that the model is evaluated on during training.
         tasks: Task texts, each once.
         sources: One row per training demonstration: `annotation` and `video` (names without folders), `fingerprint`,
-            `task`, `labels` ("measured", else "linear" or "visual").
+            `cameras` (the fingerprint of every further one), `task`, `labels` ("measured", else "linear" or "visual").
     """
 
     dataset: Dataset
@@ -73,19 +76,23 @@ def read_training_data(recipe: Recipe) -> TrainingData:
         ValueError: A file is missing, damaged, or not the one that was annotated.
     """
     set_default_backend(recipe.data.video_backend)
-    held_out = _held_out_episodes(recipe)
     demonstrations = read_demonstrations(recipe.data.annotations)
-    for finding in check_demonstrations(demonstrations):
+    held_out = _held_out_episodes(recipe, demonstrations)
+    for finding in check_demonstrations(demonstrations, window=recipe.data.window):
         print(f"{finding.level}: {finding.where}: {finding.message}")
+    for demonstration in demonstrations:
+        for _, notice in video_notices(demonstration):
+            print(f"warning: {demonstration.path}: {notice}")
     samples = build_sample_set(demonstrations, recipe.data.window, recipe.data.sampling, recipe.data.labels)
     if recipe.evaluation.held_out_share:
         share = recipe.evaluation.held_out_share
-        held_out = [_held_out(recipe, d, hold_out_frames(d.annotation, share)) for d in demonstrations]
-        frames = {(episode.demonstration.video, t) for episode in held_out for t in episode.frames}
+        held_out = [_held_out(d, hold_out_frames(d.annotation, share)) for d in demonstrations]
+        frames = _same_pictures(demonstrations, held_out)
         samples = [sample for sample in samples if (sample.video, sample.frame_index) not in frames]
         print(
-            f"held out: {len(frames)} frames of the training demonstrations, spread over every stage. Their neighbours "
-            "are trained on, so the evaluation shows whether the run learns, not how it does on another episode"
+            f"held out: {sum(len(episode.frames) for episode in held_out)} frames of the training demonstrations, "
+            "spread over every stage. Their neighbours are trained on, so the evaluation shows whether the run learns, "
+            "not how it does on another episode"
         )
     return make_training_data(recipe, samples, demonstrations, held_out)
 
@@ -102,12 +109,13 @@ def make_training_data(
             "annotation": Path(demonstration.path).name,
             "video": Path(demonstration.video).name,
             "fingerprint": demonstration.annotation.fingerprint,
+            "cameras": camera_fingerprints(demonstration),
             "task": demonstration.annotation.task,
             "labels": "measured" if demonstration.annotation.measured_progress is not None else recipe.data.labels,
         }
         for demonstration in demonstrations
     ]
-    tasks = tuple(dict.fromkeys(source["task"] for source in sources))
+    tasks = tuple(dict.fromkeys(demonstration.annotation.task for demonstration in demonstrations))
     return TrainingData(to_dataset(samples), list(demonstrations), list(held_out), tasks, sources)
 
 
@@ -124,21 +132,34 @@ def hold_out_frames(annotation: Annotation, share: float) -> tuple[int, ...]:
     return tuple(sorted(chosen))
 
 
-def _held_out_episodes(recipe: Recipe) -> list[HeldOutEpisode]:
+def _held_out_episodes(recipe: Recipe, trained_on: Sequence[Demonstration]) -> list[HeldOutEpisode]:
     if not recipe.evaluation.annotations:
         return []
-    demonstrations = read_demonstrations(recipe.evaluation.annotations)
-    trained_on = {Path(path).resolve() for path in recipe.data.annotations}
-    for demonstration in demonstrations:
-        if Path(demonstration.path).resolve() in trained_on:
+    demonstrations = read_demonstrations(recipe.evaluation.annotations, beside=trained_on)
+    for training in trained_on:
+        source = {"fingerprint": training.annotation.fingerprint, "cameras": camera_fingerprints(training)}
+        for path in seen_in_training(demonstrations, [source]):
             raise ValueError(
-                f"recipe: {demonstration.path} is in data.annotations and in evaluation.annotations; an episode that "
-                "is trained on proves nothing; take it out of one of them (or use evaluation.held_out_share=0.1)"
+                f"recipe: {path} of evaluation.annotations is a recording that {training.path} of data.annotations "
+                "trains on (a camera of both has the same content); an episode that is trained on proves nothing; take "
+                "it out of one of them (or use evaluation.held_out_share=0.1)"
             )
     choice = FrameChoice(max_sampled_frames=recipe.evaluation.max_sampled_frames)
-    return [_held_out(recipe, d, choice.frames(len(VideoReader(d.video)))) for d in demonstrations]
+    return [_held_out(d, choice.frames(len(VideoReader(d.video)))) for d in demonstrations]
 
 
-def _held_out(recipe: Recipe, demonstration: Demonstration, frames: Sequence[int]) -> HeldOutEpisode:
-    labels = demonstration_curve(demonstration, recipe.data.labels)[list(frames)]
-    return HeldOutEpisode(demonstration, tuple(frames), labels)
+def _same_pictures(demonstrations: Sequence[Demonstration], held_out: Sequence[HeldOutEpisode]) -> set[tuple[str, int]]:
+    """Return the held-out frames as (video, frame), in every demonstration that is a recording of the episode."""
+    same: set[tuple[str, int]] = set()
+    for episode in held_out:
+        source = {
+            "fingerprint": episode.demonstration.annotation.fingerprint,
+            "cameras": camera_fingerprints(episode.demonstration),
+        }
+        paths = seen_in_training(demonstrations, [source])
+        same |= {(d.video, t) for d in demonstrations if d.path in paths for t in episode.frames}
+    return same
+
+
+def _held_out(demonstration: Demonstration, frames: Sequence[int]) -> HeldOutEpisode:
+    return HeldOutEpisode(demonstration, tuple(frames), label_curve(demonstration.annotation)[list(frames)])

@@ -3,6 +3,7 @@
 
 export const COLOURS = ["#2f6db5", "#b5532f", "#3f8a4d", "#8a4fa8", "#96701f", "#22808a", "#b23a6b", "#5c6b7a"];
 // heights in CSS pixels
+const TEXT_SIZE = 14; // of the page's text, to which they belong
 const RULER = 20;
 const FILM = 54;
 const BAND = 34;
@@ -23,8 +24,13 @@ export class Track {
     Object.assign(this, { count, from: 0, to: count });
   }
 
+  /** Size of the text around the timeline, as a multiple of the size that the heights above are made for. */
+  get scale() {
+    return Number.parseFloat(getComputedStyle(this.canvas).fontSize) / TEXT_SIZE || 1;
+  }
+
   get width() {
-    return this.canvas.clientWidth || 1;
+    return this.canvas.clientWidth / this.scale || 1;
   }
 
   get zoomed() {
@@ -77,7 +83,7 @@ export class Track {
   }
 
   draw({ stages, shown, current, tail, proposals, curves, withFindings }) {
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = (window.devicePixelRatio || 1) * this.scale;
     const [width, height] = [this.width, TRACK_HEIGHT];
     if (this.canvas.width !== Math.round(width * ratio)) this.canvas.width = Math.round(width * ratio);
     if (this.canvas.height !== Math.round(height * ratio)) this.canvas.height = Math.round(height * ratio);

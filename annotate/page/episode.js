@@ -1,5 +1,7 @@
 // The open episode: its marking, undo and redo, autosave. The rules of stages are the server's (editing.py). Knows the
-// server's functions and the browser's storage; does not know any element of the page.
+// server's functions; does not know any element of the page.
+
+import { dropCopy, keepCopy, takeCopy } from "./backup.js";
 
 const UNDO_STEPS = 100;
 const SAVE_AFTER_MS = 400;
@@ -10,14 +12,20 @@ export class Episode {
    * @param {object} server Gradio's server functions.
    * @param {function} serverAnswers Resolves to whether the server answers at all.
    * @param {object} view What to call: changed(), checked(), state(name, reason), conflict(reason), failed(reason),
-   *   listed(queue).
+   *   listed(queue), row(row of the queue).
    */
   constructor(server, serverAnswers, view) {
     Object.assign(this, { server, serverAnswers, view });
     Object.assign(this, { id: null, marking: null, info: null, revision: null, findings: [], curve: null });
     this.undoSteps = [];
     this.redoSteps = [];
+    this.pending = []; // edits that the server has not answered yet, oldest first
     this.turn = Promise.resolve();
+  }
+
+  /** Whether something is not on the server's disk yet. */
+  get unsaved() {
+    return Boolean(this.marking && (this.dirty || this.conflicted || this.pending.length));
   }
 
   /** Whether the annotation still lacks something. */
@@ -54,28 +62,46 @@ export class Episode {
   async open(id) {
     clearTimeout(this.timer);
     const reply = await this.callUntilAnswered("open_episode", { id });
-    Object.assign(this, { id: reply.id, marking: null, info: null, findings: [], curve: null });
+    Object.assign(this, { id: reply.id, marking: null, info: null, findings: [], curve: null, pending: [] });
     Object.assign(this, { undoSteps: [], redoSteps: [], dirty: false, tag: null, conflicted: false, timer: null });
     this.view.listed(reply.queue);
     if (!reply.ok) return reply;
-    const { marking, revision, findings, curve } = reply;
-    Object.assign(this, { marking, revision, findings, curve, info: reply });
+    const { marking, revision } = reply;
+    Object.assign(this, { marking, revision, info: reply });
+    this.check(reply);
     this.view.state("saved");
     this.recover();
     return reply;
   }
 
-  /** Bring back what a crash or a reload kept from being saved; if it conflicts, saving it shows that. */
-  recover() {
-    const backup = JSON.parse(localStorage.getItem(this.backupKey) ?? "null");
-    if (!backup || backup.version !== this.info.version) return;
-    if (JSON.stringify(backup.doc) === JSON.stringify(this.marking)) return;
-    this.revision = backup.revision;
-    this.change(backup.doc);
+  /** Take findings and curve from a reply; the curve comes as its corners. */
+  check({ findings, curve }) {
+    Object.assign(this, { findings, curve: curve && betweenCorners(curve, this.info.num_frames) });
   }
 
-  get backupKey() {
-    return `onetake:unsaved:${this.id}`;
+  /** Bring back what a crash or a reload kept from being saved; if it conflicts, saving it shows that. */
+  recover() {
+    const copy = takeCopy(this.id, this.info.version);
+    if (!copy) return;
+    const edits = copy.pending ?? [];
+    const same = JSON.stringify(copy.doc) === JSON.stringify(this.marking);
+    if (same && !edits.length) return dropCopy(this.id);
+    if (!same) {
+      this.revision = copy.revision;
+      this.change(copy.doc);
+    }
+    for (const { op, values, tag } of edits) this.edit(op, values, tag);
+  }
+
+  /** Keep in this browser what is not saved yet. */
+  keep() {
+    const { id, marking: doc, revision, pending } = this;
+    try {
+      if (this.dirty || pending.length) keepCopy(id, { revision, version: this.info.version, doc, pending });
+      else dropCopy(id);
+    } catch (error) {
+      this.view.failed(`this browser cannot store unsaved changes (${error.message}); do not close the page unsaved`);
+    }
   }
 
   /** Change values of the marking as one undo step; changes with the same tag (typing in one field) share a step. */
@@ -92,12 +118,7 @@ export class Episode {
   put(marking) {
     this.marking = marking;
     this.dirty = true;
-    const backup = { revision: this.revision, version: this.info.version, doc: marking };
-    try {
-      localStorage.setItem(this.backupKey, JSON.stringify(backup));
-    } catch (error) {
-      this.view.failed(`this browser cannot store unsaved changes (${error.message}); do not close the page unsaved`);
-    }
+    this.keep();
     this.view.changed();
     if (!this.conflicted) this.saveIn(SAVE_AFTER_MS);
   }
@@ -110,22 +131,27 @@ export class Episode {
 
   /**
    * Edit the stages. Resolves to the arguments of the edit, or false if it was refused.
-   * @param values Arguments of the edit, or a function that makes them from the stages at its turn (null: no edit).
+   * @param values Arguments of the edit; plain values, so that this browser can keep edits that wait for the server.
    */
   edit(op, values, tag = null) {
     const id = this.id;
+    const waiting = { op, values, tag };
+    if (!this.marking) return Promise.resolve(false);
+    this.pending.push(waiting);
+    this.keep();
     return this.inTurn(async () => {
-      if (!this.marking || this.id !== id) return false;
+      if (!this.pending.includes(waiting)) return false; // another episode was opened
       const { stages } = this.marking;
-      const given = typeof values === "function" ? values(stages) : values;
-      if (!given) return false;
-      const reply = await this.callUntilAnswered("edit_stages", { id, op, stages, ...given });
+      const reply = await this.callUntilAnswered("edit_stages", { id, op, stages, ...values });
+      if (!this.pending.includes(waiting)) return false;
+      this.pending = this.pending.filter((other) => other !== waiting);
       if (!reply.ok) {
+        this.keep();
         this.view.failed(reply.error);
         return false;
       }
       this.change({ stages: reply.stages }, tag);
-      return given;
+      return { ...values, number: reply.number, stages: reply.stages };
     });
   }
 
@@ -170,6 +196,7 @@ export class Episode {
     const { id, marking, revision, info } = this;
     this.view.state("saving");
     const reply = await this.call("save_episode", { id, revision, version: info.version, marking });
+    if (this.id !== id) return true; // another episode was opened; this browser keeps what was not saved
     if (reply.conflict) {
       this.conflicted = true;
       this.view.state("conflict", reply.error);
@@ -183,12 +210,15 @@ export class Episode {
     }
     this.revision = reply.revision;
     if (this.marking === marking) {
-      Object.assign(this, { dirty: false, findings: reply.findings, curve: reply.curve });
-      localStorage.removeItem(this.backupKey);
+      this.dirty = false;
+      this.check(reply);
+      this.keep();
+    }
+    this.view.row(reply.row);
+    if (!this.dirty) {
       this.view.state("saved");
       this.view.checked();
     }
-    this.view.listed(reply.queue);
     return true;
   }
 
@@ -215,4 +245,34 @@ export class Episode {
     await this.save();
     return reply.kept;
   }
+
+  /** Take the files of the episode away and empty its marking; Undo brings the stages back. Resolves to the copy's name. */
+  clear() {
+    return this.inTurn(async () => {
+      if (!(await this.save())) return null;
+      const reply = await this.callUntilAnswered("clear_episode", { id: this.id, revision: this.revision });
+      if (!reply.ok) {
+        this.view.failed(reply.error);
+        return null;
+      }
+      this.revision = reply.revision;
+      this.view.row(reply.row);
+      this.change({ stages: [], success: null, reason: "", final_progress: null });
+      await this.save();
+      return reply.kept;
+    });
+  }
+}
+
+/** Return a value per frame from the corners of a curve, [frame, value or null]; the lines between them are straight. */
+function betweenCorners(corners, count) {
+  const values = Array(count).fill(null);
+  corners.forEach(([frame, value], k) => {
+    const [next, nextValue] = corners[k + 1] ?? [frame, value];
+    if (value === null) return;
+    values[frame] = value;
+    if (nextValue === null) return;
+    for (let i = frame + 1; i < next; i += 1) values[i] = value + ((nextValue - value) * (i - frame)) / (next - frame);
+  });
+  return values;
 }

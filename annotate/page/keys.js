@@ -3,14 +3,16 @@
 import { showPanel } from "./cards.js";
 import {
   acceptProposal,
-  copyEarlier,
+  copyStages,
   decide,
   fallBackCurrent,
+  findLabels,
   mark,
   markWith,
   nudge,
   removeCurrent,
   renameCurrent,
+  startOver,
   toBoundary,
   toggleCurrent,
   toggleLoop,
@@ -74,9 +76,9 @@ const KEYS = [
         fallBackCurrent,
       ],
       [["Backspace", "Delete"], "remove the end of the current stage", removeCurrent],
-      [["C"], "copy the stages of the previous episode", copyEarlier],
+      [["C"], "copy the stages of another episode of this task", copyStages],
       [["T"], "edit the task", () => $("task").select()],
-      [["D", "F"], "outcome: Done, Not done", (combo) => decide(combo === "D")],
+      [["D", "F"], "outcome: Done (again: write why), Not done", (combo) => decide(combo === "D")],
     ],
   ],
   [
@@ -118,7 +120,10 @@ const CLICKS = {
   redo,
   done: () => decide(true),
   "not-done": () => decide(false),
-  copy: copyEarlier,
+  copy: copyStages,
+  "start-over": () => $("start-over-dialog").showModal(),
+  "start-over-yes": startOver,
+  "start-over-no": () => $("start-over-dialog").close(),
   "show-samples": showSamples,
   "previous-episode": () => openNeighbour(-1),
   "next-episode": () => openNeighbour(1),
@@ -153,11 +158,11 @@ export function listenToButtons() {
   for (const id of ["task", "reason"]) {
     $(id).addEventListener("input", () => changeMarking({ [id]: $(id).value }, id));
   }
-  $("cutoff").addEventListener("input", () => {
-    const cutoff = $("cutoff").valueAsNumber;
-    const percent = Number.isFinite(cutoff) ? Math.round(cutoff * 1e8) / 1e6 : null;
-    changeMarking({ final_progress: percent }, "cutoff");
+  $("reached").addEventListener("input", () => {
+    const percent = $("reached").valueAsNumber;
+    changeMarking({ final_progress: Number.isFinite(percent) ? percent : null }, "reached");
   });
+  $("task").addEventListener("change", findLabels);
 }
 
 function changeMarking(values, tag) {
@@ -177,7 +182,7 @@ function combination(event) {
 function onKey(event) {
   const { root } = state;
   if (!root.isConnected) return window.removeEventListener("keydown", onKey);
-  if (event.isComposing || root.offsetParent === null || $("keys").open || $("conflict").open) return;
+  if (event.isComposing || root.offsetParent === null || root.querySelector("dialog[open]")) return;
   const target = event.composedPath()[0];
   const combo = combination(event);
   if (target.matches?.(FIELDS) && !WHILE_TYPING.includes(combo)) return onTyping(event, target, combo);

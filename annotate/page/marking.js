@@ -13,7 +13,9 @@ export async function mark() {
   if (!text) return field.focus();
   field.value = "";
   field.blur();
-  if (!(await markWith(text)) && !field.value) field.value = text; // refused: keep what was typed
+  if ((await markWith(text)) || field.value) return;
+  field.value = text; // refused: what was typed stays, and the next letters go into the field too
+  if (state.root.offsetParent !== null && document.activeElement === document.body) field.select();
 }
 
 export async function markWith(text) {
@@ -61,15 +63,17 @@ export function toBoundary(sign) {
   go(next ?? (sign > 0 ? Infinity : 0));
 }
 
-/** Move the end of a stage and show its last frame. `endOf` computes the new end when the edits before it are done. */
-export async function moveEnd(number, endOf) {
-  const moved = await state.episode.edit("move_boundary", (all) => all[number] && { number, end: endOf(all[number]) });
-  if (moved) go(moved.end - 1);
-}
+/** Move the end of a stage and show its last frame. */
+export const moveEnd = (number, end) => showEnd(state.episode.edit("move_boundary", { number, end }));
 
 export function nudge(frames) {
   pause();
-  onCurrent((number) => moveEnd(number, (stage) => stage.end + frames));
+  onCurrent(() => showEnd(state.episode.edit("nudge_boundary", { at_frame: state.shown, frames })));
+}
+
+async function showEnd(edit) {
+  const moved = await edit;
+  if (moved) go(moved.stages[moved.number].end - 1);
 }
 
 function onCurrent(action) {
@@ -78,37 +82,55 @@ function onCurrent(action) {
   else showMessage("no stage is marked yet", true);
 }
 
-const editCurrent = (op) =>
-  onCurrent(() => state.episode.edit(op, (all) => all.length && { number: currentStage(all) }));
+const editCurrent = (op) => onCurrent(() => state.episode.edit(op, { at_frame: state.shown ?? 0 }));
 
 export const toggleLoop = () => (state.playing?.loop ? pause() : onCurrent((_, stage) => play(1, stage)));
 export const removeCurrent = () => editCurrent("remove_boundary");
 export const fallBackCurrent = () => editCurrent("fall_back");
-export const toggleCurrent = () => onCurrent(toggleExcluded);
+export const toggleCurrent = () => editCurrent("toggle_excluded");
 export const renameCurrent = () => onCurrent((number) => $("stages").children[number].querySelector(".text").select());
 
 export const removeStage = (number) => state.episode.edit("remove_boundary", { number });
 export const renameStage = (number, text) => state.episode.edit("rename", { number, text }, `text ${number}`);
 
-export function toggleExcluded(number) {
-  return state.episode.edit("exclude", (all) => all[number] && { number, excluded: !all[number].excluded });
-}
+export const toggleExcluded = (number) => state.episode.edit("toggle_excluded", { number });
 
-/** Choose Done or Not done, and put the cursor into the field that belongs to it. */
+/** Choose Done or Not done. A failure needs its percentage, so the cursor goes there; a reason is for the second press. */
 export function decide(success) {
   const { episode } = state;
   if (!episode.marking) return;
   pause();
+  const again = episode.marking.success === success;
   const final_progress = success ? null : (episode.marking.final_progress ?? 75);
-  if (episode.marking.success !== success) episode.change({ success, final_progress });
-  $(success ? "reason" : "cutoff").focus();
+  if (!again) episode.change({ success, final_progress });
+  if (!success) $("reached").select();
+  else if (again) $("reason").select();
 }
 
-export async function copyEarlier() {
+export async function copyStages() {
+  const { info, marking } = state.episode;
   if (stages().length) {
     return showMessage("this episode has stages; remove them (or undo) before you copy those of another", true);
   }
-  if (await state.episode.edit("copy_earlier", {})) {
-    showMessage("copied the stages of another episode, stretched to this length; now move their ends");
+  if (await state.episode.edit("copy_earlier", { task: marking?.task ?? "" })) {
+    showMessage(`copied the stages of ${info.copy_from}, stretched to this length; now move their ends`);
   }
+}
+
+/** Labels and stages to copy are those of episodes with this task. */
+export async function findLabels() {
+  const { episode } = state;
+  const { id, marking } = episode;
+  if (!marking) return;
+  const reply = await episode.call("find_labels", { id, task: marking.task });
+  if (!reply.ok || episode.id !== id || !episode.info) return;
+  Object.assign(episode.info, { labels: reply.labels, copy_from: reply.copy_from });
+  episode.view.changed();
+}
+
+/** Take the annotation away and begin anew. */
+export async function startOver() {
+  $("start-over-dialog").close();
+  const kept = await state.episode.clear();
+  if (kept) showMessage(`the annotation is not there any more; a copy is in ${kept}, and Undo brings it back`);
 }

@@ -18,16 +18,17 @@ export function render() {
     fillRow($("stages").children[k], stage);
   });
   $("empty").hidden = rows.length > 0;
-  $("copy").hidden = rows.length > 0 || !episode.info?.labels.length;
+  $("copy").hidden = rows.length > 0 || !episode.info?.copy_from;
+  $("copy").textContent = `Copy from ${episode.info?.copy_from ?? ""}`;
+  $("start-over").hidden = rows.length === 0 && (marking?.success ?? null) === null && !state.onDisk;
   put($("task"), marking?.task ?? "");
   put($("reason"), marking?.reason ?? "");
-  const cutoff = marking?.final_progress == null ? null : Math.round(marking.final_progress * 1e4) / 1e6;
-  if (($("cutoff").value === "" ? null : Number($("cutoff").value)) !== cutoff) $("cutoff").value = cutoff ?? "";
-  $("cutoff-hint").textContent = cutoff === null ? "" : `${Math.round(cutoff * 1e4) / 100} % of the task was reached`;
+  const reached = marking?.final_progress ?? null;
+  if (($("reached").value === "" ? null : Number($("reached").value)) !== reached) $("reached").value = reached ?? "";
   $("done").setAttribute("aria-pressed", marking?.success === true);
   $("not-done").setAttribute("aria-pressed", marking?.success === false);
   $("reason").hidden = marking?.success !== true;
-  $("cutoff-label").hidden = marking?.success !== false;
+  $("reached-label").hidden = marking?.success !== false;
   $("undo").disabled = !episode.undoSteps.length;
   $("redo").disabled = !episode.redoSteps.length;
   renderLabels();
@@ -44,10 +45,18 @@ function put(input, value) {
 export function highlightCurrent() {
   const current = currentStage();
   [...$("stages").children].forEach((row, k) => {
-    if (k === current && !row.classList.contains("current")) row.scrollIntoView({ block: "nearest" });
+    if (k === current && !row.classList.contains("current")) scrollListTo(row);
     row.classList.toggle("current", k === current);
     row.setAttribute("aria-current", k === current);
   });
+}
+
+/** Scroll the list of stages, never the whole page: the picture stays where it is. */
+function scrollListTo(row) {
+  const list = $("stages");
+  const [top, bottom] = [row.offsetTop - list.offsetTop, row.offsetTop - list.offsetTop + row.offsetHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (bottom > list.scrollTop + list.clientHeight) list.scrollTop = bottom - list.clientHeight;
 }
 
 function makeRow(k) {
@@ -68,7 +77,7 @@ function makeRow(k) {
   add("span", "start", "");
   const end = add("input", "end", "Last frame of stage", { type: "number", min: 0, step: 1 });
   end.onchange = async () => {
-    if (Number.isInteger(end.valueAsNumber)) await moveEnd(k, () => end.valueAsNumber + 1);
+    if (Number.isInteger(end.valueAsNumber)) await moveEnd(k, end.valueAsNumber + 1);
     render();
   };
   const text = add("input", "text", "Text of stage", { type: "text", autocomplete: "off" });

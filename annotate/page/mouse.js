@@ -7,6 +7,7 @@ import { $, stages, state } from "./state.js";
 import { drawSoon } from "./timeline.js";
 
 const SNAP_PIXELS = 7;
+const DRAG_PIXELS = 4; // a hand that only clicks moves the mouse by less
 
 export function listenToMouse() {
   const canvas = $("track");
@@ -26,7 +27,8 @@ export function cancelDrag() {
 
 function position(event) {
   const box = $("track").getBoundingClientRect();
-  return [event.clientX - box.left, event.clientY - box.top];
+  const { scale } = state.track;
+  return [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
 }
 
 function onDown(event) {
@@ -34,7 +36,7 @@ function onDown(event) {
   const [x, y] = position(event);
   $("track").setPointerCapture(event.pointerId);
   pause();
-  state.drag = { number: state.track.boundaryAt(x, y, stages()) };
+  state.drag = { number: state.track.boundaryAt(x, y, stages()), from: x };
   if (state.drag.number < 0) go(state.track.frameAt(x));
 }
 
@@ -46,6 +48,7 @@ function onMove(event) {
     return;
   }
   if (drag.number < 0) return go(track.frameAt(x));
+  if (drag.end === undefined && Math.abs(x - drag.from) < DRAG_PIXELS) return;
   const all = episode.marking.stages;
   const k = drag.number;
   const highest = k + 1 < all.length ? all[k + 1].end - 1 : track.count;
@@ -68,9 +71,10 @@ function snapped(x) {
 }
 
 async function onUp() {
-  const { number, end } = state.drag ?? {};
+  const { number, end, from } = state.drag ?? {};
   state.drag = null;
-  if (end !== undefined && end !== state.episode.marking.stages[number].end) await moveEnd(number, () => end);
+  if (end !== undefined && end !== state.episode.marking.stages[number].end) await moveEnd(number, end);
+  else if (number >= 0 && end === undefined) go(state.track.frameAt(from)); // a click shows the frame, as elsewhere
   cancelDrag();
 }
 

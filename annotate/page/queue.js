@@ -18,10 +18,26 @@ export function renderQueue(queue) {
   const picker = $("episode");
   while (picker.options.length > queue.length) picker.lastChild.remove();
   while (picker.options.length < queue.length) picker.append(document.createElement("option"));
-  queue.forEach(({ id, name, status }, k) => {
-    Object.assign(picker.options[k], { value: id, textContent: `${SIGNS[status]} ${name} · ${status}` });
-  });
+  queue.forEach(showRow);
   picker.value = state.episode.id ?? "";
+  showCounts();
+}
+
+/** Show one row of the queue that has changed. */
+export function renderRow(row) {
+  const k = state.queue.findIndex(({ id }) => id === row.id);
+  state.queue[k] = row;
+  showRow(row, k);
+  showCounts();
+}
+
+function showRow({ id, name, status }, k) {
+  Object.assign($("episode").options[k], { value: id, textContent: `${SIGNS[status]} ${name} · ${status}` });
+}
+
+function showCounts() {
+  const { queue } = state;
+  state.onDisk = queue.some(({ id, status }) => id === state.episode.id && status !== "new");
   const labelled = queue.filter(({ status }) => status === "labelled").length;
   $("queue-count").textContent = `${labelled} of ${queue.length} labelled`;
   showLabelledCount(labelled);

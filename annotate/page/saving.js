@@ -13,7 +13,7 @@ export async function flush() {
 
 export function showSaveState(name, reason = "") {
   const texts = {
-    saved: state.episode.unfinished ? "saved, unfinished" : "saved",
+    saved: savedText(),
     saving: "saving …",
     failed: "NOT SAVED · retrying",
     replaced: "NOT SAVED · another video",
@@ -31,6 +31,11 @@ export function showSaveState(name, reason = "") {
     hideProblem();
   }
   troubled = ["failed", "replaced"].includes(name);
+}
+
+function savedText() {
+  if (!state.onDisk) return "nothing to save yet";
+  return state.episode.unfinished ? "saved, unfinished" : "saved";
 }
 
 export function showConflict(reason) {

@@ -5,11 +5,11 @@ import { Track } from "./drawing.js";
 import { Episode } from "./episode.js";
 import { listenToButtons, listenToKeys } from "./keys.js";
 import { highlightCurrent, render, renderFindings } from "./marking_view.js";
-import { showMessage } from "./messages.js";
+import { clearMessage, showMessage } from "./messages.js";
 import { listenToMouse } from "./mouse.js";
 import { onFrame } from "./player.js";
 import { showAnswersSoon } from "./predictions.js";
-import { openEpisode, renderQueue } from "./queue.js";
+import { openEpisode, renderQueue, renderRow } from "./queue.js";
 import { flush, showConflict, showSaveState } from "./saving.js";
 import { $, state } from "./state.js";
 import { drawSoon, drawTimeline } from "./timeline.js";
@@ -24,15 +24,23 @@ export function start(element, server) {
   state.root = element.querySelector("#stage-timeline");
   state.track = new Track($("track"));
   state.episode = new Episode(server, serverAnswers, {
-    changed: render,
+    changed: () => {
+      clearMessage();
+      render();
+    },
     checked: () => {
       renderFindings();
       drawTimeline();
     },
     failed: (reason) => showMessage(reason, true),
     listed: renderQueue,
+    row: renderRow,
     state: showSaveState,
     conflict: showConflict,
+  });
+  const { episode } = state;
+  window.addEventListener("beforeunload", (event) => {
+    if (state.root.isConnected && (episode.unsaved || $("subtask").value.trim())) event.preventDefault(); // asks
   });
   onFrame(highlightCurrent);
   onFrame(showAnswersSoon);
@@ -41,7 +49,6 @@ export function start(element, server) {
   listenToMouse();
   new ResizeObserver(drawSoon).observe($("track"));
   new MutationObserver(drawSoon).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  const { episode } = state;
   state.root.editor = {
     // for tests
     flush,

@@ -13,6 +13,7 @@ export const state = {
   proposals: [], // frames at which a stage may begin
   drag: null, // { number, end } while the mouse is down on the timeline; number is -1 for scrubbing
   dragged: null, // the stages as they would be while a boundary is dragged
+  onDisk: false, // whether the server has a file of the open episode
   predictions: [], // { name, colour, rows, points } of every loaded file
 };
 
@@ -28,7 +29,7 @@ export function currentStage(all = stages()) {
   return inside < 0 ? all.length - 1 : inside;
 }
 
-/** Texts that the digit keys mark with: those of the previous episode, then those of this one. */
+/** Texts that the digit keys mark with: those of another episode of this task, then those of this one. */
 export function labels() {
   const own = stages()
     .filter((stage) => !stage.excluded)

@@ -6,7 +6,6 @@ samples are made. Every row also carries the sample's own fields.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from dataset.files import json_lines
 from dataset.prompts import IMAGE_MARK
 from dataset.sample_file import VqaSample
 from dataset.video import VideoReader
@@ -42,8 +42,8 @@ def write_conversations(folder: str | Path, samples: Sequence[VqaSample]) -> int
     partial.mkdir(parents=True)
     try:
         pictures = _write_pictures(partial, samples)
-        rows = (json.dumps(_conversation(sample, pictures), ensure_ascii=False) + "\n" for sample in samples)
-        (partial / CONVERSATIONS).write_text("".join(rows), encoding="utf-8")
+        rows = json_lines(_conversation(sample, pictures) for sample in samples)
+        (partial / CONVERSATIONS).write_text(rows, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except BaseException:

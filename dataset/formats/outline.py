@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +108,27 @@ def contiguous(stages: Sequence[Stage]) -> tuple[Stage, ...]:
         back = None if stage.falls_back_to is None else places.get(stage.falls_back_to, stage.falls_back_to)
         if stage.falls_back_to == number:
             back = len(filled) + 1
-        filled.append(Stage(stage.subtask, start, stage.end, stage.excluded, back, stage.extra))
+        filled.append(replace(stage, start=start, falls_back_to=back))
         places[number] = len(filled)
         end = stage.end
     return tuple(filled)
+
+
+def read_outcome(text: str | None, where: str) -> bool | None:
+    """Return whether an outcome in words is a success, in any case; None for none. `where` begins the message."""
+    words = " ".join((text or "").lower().replace("_", " ").split())
+    if words not in ("", "done", "not done"):
+        raise ValueError(f'{where}: "{text}"; write done or not done')
+    return None if not words else words == "done"
+
+
+def read_number(text: str | float | None, where: str) -> float | None:
+    """Return a number with a decimal point or comma, with or without %; None for none. `where` begins the message."""
+    number = str("" if text is None else text).strip().removesuffix("%").strip().replace(",", ".")
+    try:
+        return float(number) if number else None
+    except ValueError:
+        raise ValueError(f'{where}: "{text}"; write a number') from None
 
 
 def frame_edges(reader: VideoReader) -> np.ndarray:
@@ -120,7 +137,17 @@ def frame_edges(reader: VideoReader) -> np.ndarray:
 
 
 def nearest_edge(edges: np.ndarray, time_sec: float) -> int:
-    """Return the number of the frame that begins nearest to a time; `num_frames` for the end of the video."""
+    """Return the number of the frame that begins nearest to a time; `num_frames` for the end of the video.
+
+    Raises:
+        ValueError: The time is outside the video by more than a frame.
+    """
+    frame = (edges[-1] - edges[0]) / (len(edges) - 1)
+    if not edges[0] - frame <= time_sec <= edges[-1] + frame:
+        raise ValueError(
+            f"a segment begins or ends at {time_sec:g} s, and the video lasts from 0 to {edges[-1]:.2f} s; name the "
+            "video that was marked, or move the segment in the other tool"
+        )
     return int(np.argmin(np.abs(edges - time_sec)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.formats.outline import Outline, marked_text, nearest_edge, stage_from_marked
+from dataset.formats.outline import Outline, marked_text, nearest_edge, read_number, read_outcome, stage_from_marked
 
 SEGMENT, WHOLE_FILE = "FILE1_Z2_XY0", "FILE1_Z0_XY0"  # what an attribute is attached to
 _STAGE, _FALLS_BACK = "stage", "falls_back_to"
@@ -92,9 +92,9 @@ def from_via(document: Any, video: str, edges: np.ndarray) -> Outline:
         raise ValueError("the file is no VIA 3 project; save one with VIA's video annotator (Save project, JSON)")
     view = _view_of(document, PurePath(video).name)
     attributes = document["attribute"]
-    file_names = {key: row.get("aname") for key, row in attributes.items() if row.get("anchor_id") == WHOLE_FILE}
+    file_names = {key: _attribute_name(row) for key, row in attributes.items() if row.get("anchor_id") == WHOLE_FILE}
     text_key = _text_attribute(attributes)
-    back_key = next((key for key, row in attributes.items() if row.get("aname") == _FALLS_BACK), None)
+    back_key = next((key for key, row in attributes.items() if _attribute_name(row) == _FALLS_BACK), None)
     stages = []
     file_values: dict[str, str] = {}
     for row in document["metadata"].values():
@@ -110,15 +110,19 @@ def from_via(document: Any, video: str, edges: np.ndarray) -> Outline:
             file_values |= {file_names[key]: value for key, value in row["av"].items() if key in file_names}
     if not stages:
         raise ValueError(f"the project holds no temporal segment of {PurePath(video).name}; mark its stages in VIA")
-    outcome, reached = file_values.get("outcome"), file_values.get("final_progress")
     return Outline(
         tuple(sorted(stages, key=lambda stage: stage.start)),
         file_values.get("task"),
-        {"done": True, "not done": False}.get(outcome or ""),
+        read_outcome(file_values.get("outcome"), "outcome"),
         file_values.get("reason"),
-        float(reached) if reached else None,
+        read_number(file_values.get("final_progress"), "final_progress"),
         file_values.get("annotator"),
     )
+
+
+def _attribute_name(row: dict[str, Any]) -> str:
+    """Return the name of an attribute as it is compared: in small letters, with underscores."""
+    return "_".join(str(row.get("aname")).lower().split())
 
 
 def _view_of(document: dict[str, Any], video: str) -> str:
@@ -136,8 +140,8 @@ def _view_of(document: dict[str, Any], video: str) -> str:
 
 def _text_attribute(attributes: dict[str, Any]) -> str:
     of_segments = [key for key, row in attributes.items() if row.get("anchor_id") == SEGMENT]
-    named = [key for key in of_segments if attributes[key].get("aname") == _STAGE]
-    others = [key for key in of_segments if attributes[key].get("aname") != _FALLS_BACK]
+    named = [key for key in of_segments if _attribute_name(attributes[key]) == _STAGE]
+    others = [key for key in of_segments if _attribute_name(attributes[key]) != _FALLS_BACK]
     if len(named) == 1 or len(others) == 1:
         return (named or others)[0]
     names = ", ".join(str(attributes[key].get("aname")) for key in of_segments) or "none"

@@ -7,7 +7,6 @@ far. Knows window numbers and batches; does not know times or records.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from infer.decoding.answers import decode_windows
 from infer.decoding.settings import Decoding
@@ -109,11 +108,11 @@ def answer_block(
     next_number = 0
 
     def decode(numbers: Sequence[int]) -> list[WindowAnswer]:
+        streams = [windows[number][-1] for number in numbers]  # the frame that is answered
         features = video.windows([windows[number] for number in numbers], budget)
-        known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
-        settings = replace(decoding, seed=decoding.seed + windows[numbers[0]][-1])
         with model.adapter_switch(adapter):
-            return decode_windows(model, features, [prompt] * len(features), settings, known_answers)
+            known_answers = [memory.known_answers(number) for number in numbers] if drafting else None
+            return decode_windows(model, features, [prompt] * len(features), decoding, known_answers, streams)
 
     whole = range(len(windows))
     for numbers in (whole[:1], whole[::SPACING], whole) if drafting else (whole,):
@@ -122,7 +121,8 @@ def answer_block(
             batch, left = left[: limit.size], left[limit.size :]
             for number, answer in zip(batch, limit.run(decode, batch), strict=True):
                 answers[number] = answer
-                memory.add(number, answer.tokens)
+                with model.lock:  # recent answers are shared with other threads
+                    memory.add(number, answer.tokens)
             while next_number in answers:
                 yield answers[next_number]
                 next_number += 1

@@ -10,19 +10,19 @@ from dataclasses import replace
 from functools import lru_cache
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
-from dataset.prompts import PROGRESS_OPENING, parse_answer
+from dataset.prompts import end_of_open_tag, with_opening
 from infer.decoding.cached_batch import CachedBatch
 from infer.decoding.digits import DigitTokens, read_digits
 from infer.decoding.greedy import greedy_answers
+from infer.decoding.seeded_draws import SeededDraws
 from infer.decoding.settings import DEFAULT_MAX_NEW_TOKENS, Decoding
 from infer.decoding.window_answer import ProgressSource, WindowAnswer, written_answer
 from infer.model.model import ProgressModel
 from infer.model.transformers_internals import any_mask_attention
 from infer.model.window_inputs import FrameFeatures
 
-_TAG = "<progress>"
 _digit_tokens = lru_cache(maxsize=4)(DigitTokens)  # it goes through the whole vocabulary
 
 
@@ -32,6 +32,7 @@ def decode_windows(
     prompts: Sequence[str],
     decoding: Decoding,
     known_answers: Sequence[Sequence[Sequence[int]]] | None = None,
+    streams: Sequence[int] | None = None,
 ) -> list[WindowAnswer]:
     """Return one answer per window.
 
@@ -41,13 +42,15 @@ def decode_windows(
         prompts: Per window the question.
         decoding: The settings; `batch_size` is up to the caller.
         known_answers: Per window the answers that an answer draft is made from, as tokens, the likeliest first.
+        streams: Per window the number, 0 or more, of its stream of random numbers: with the seed it decides a sampled
+            answer, whatever else is in the batch. By default the place in the batch.
 
     Raises:
         ModelError: The model's output is not a number, or the tokenizer does not spell numbers digit by digit where the
             read-out needs that.
     """
     if decoding.temperature > 0:
-        return [written_answer(text) for text in _sample(model, windows, prompts, decoding)]
+        return [written_answer(text) for text in _generate(model, windows, prompts, decoding, streams)]
     known_answers = known_answers if decoding.drafting else None
     greedy = greedy_answers(model, windows, prompts, decoding.max_new_tokens, known_answers)
     answers = [written_answer(_text(model, answer.tokens), tuple(answer.tokens)) for answer in greedy]
@@ -88,6 +91,7 @@ def _read_percentages(
             answer,
             progress=round(estimate.mean, 4),
             std=None if best_only else round(estimate.std, 4),
+            mass=None if best_only else round(estimate.mass, 4),
             source=source,
         )
         for answer, estimate in zip(answers, estimates, strict=True)
@@ -95,43 +99,58 @@ def _read_percentages(
 
 
 def _opening(model: ProgressModel, tokens: Sequence[int]) -> list[int]:
-    """Return the tokens of an answer up to and including its last tag; without one, the tag's sentence is added."""
-    text = _text(model, tokens).lower()
-    place = text.rfind(_TAG)
-    still_open = "</" not in text[place + len(_TAG) :]
-    if place >= 0 and (still_open or parse_answer(text).progress is not None):
-        low, high = 1, len(tokens)  # the shortest beginning that holds the whole tag
-        while low < high:
-            middle = (low + high) // 2
-            if len(_text(model, tokens[:middle])) >= place + len(_TAG):
-                high = middle
-            else:
-                low = middle + 1
-        if len(_text(model, tokens[:low])) == place + len(_TAG):
-            return list(tokens[:low])
-    kept = [token for token in tokens if token != model.end_token_id]
-    return kept + model.tokenizer("\n" + PROGRESS_OPENING, add_special_tokens=False)["input_ids"]
+    """Return the tokens of an answer up to and including the tag before its number.
+
+    Where the answer was cut off inside the progress sentence, or before it, the sentence is completed: its text and the
+    text that it follows become tokens together, as the model would have written them.
+    """
+    kept = [token for token in tokens if token not in model.end_token_ids]
+    text = _text(model, kept)
+    end = end_of_open_tag(text)
+    wanted = text[:end] if end is not None else with_opening(text)
+    whole = _beginning(model, kept, wanted)
+    if _text(model, whole) == wanted:
+        return whole
+    line = max(wanted.rfind("\n", 0, len(_text(model, whole))) + 1, 0)  # no token of a line reaches into the next one
+    whole = _beginning(model, kept, wanted[:line])
+    rest = wanted[len(_text(model, whole)) :]
+    return whole + model.tokenizer(rest, add_special_tokens=False)["input_ids"]
+
+
+def _beginning(model: ProgressModel, tokens: Sequence[int], text: str) -> list[int]:
+    """Return the most tokens whose text is a beginning of `text`."""
+    low, high = 0, len(tokens)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.startswith(_text(model, tokens[:middle])):
+            low = middle
+        else:
+            high = middle - 1
+    return list(tokens[:low])
 
 
 @torch.no_grad()
-def _sample(
-    model: ProgressModel, windows: Sequence[Sequence[FrameFeatures]], prompts: Sequence[str], decoding: Decoding
+def _generate(
+    model: ProgressModel,
+    windows: Sequence[Sequence[FrameFeatures]],
+    prompts: Sequence[str],
+    decoding: Decoding,
+    streams: Sequence[int] | None = None,
 ) -> list[str]:
     inputs = model.inputs.build(windows, prompts)
-    sampling = (
-        {"do_sample": True, "temperature": decoding.temperature} if decoding.temperature > 0 else {"do_sample": False}
+    draws = LogitsProcessorList()
+    if decoding.temperature > 0:
+        draws.append(SeededDraws(decoding.seed, streams or range(len(windows)), decoding.temperature))
+    output = model.model.generate(
+        **inputs,
+        logits_processor=draws,
+        generation_config=GenerationConfig(
+            max_new_tokens=decoding.max_new_tokens,
+            eos_token_id=sorted(model.end_token_ids) or None,
+            pad_token_id=model.tokenizer.pad_token_id,
+            do_sample=False,
+        ),
     )
-    with torch.random.fork_rng(enabled=decoding.temperature > 0):
-        torch.manual_seed(decoding.seed)
-        output = model.model.generate(
-            **inputs,
-            generation_config=GenerationConfig(
-                max_new_tokens=decoding.max_new_tokens,
-                eos_token_id=model.end_token_id,
-                pad_token_id=model.tokenizer.pad_token_id,
-                **sampling,
-            ),
-        )
     return model.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
@@ -143,4 +162,4 @@ def answer_windows(
     temperature: float = 0.0,
 ) -> list[str]:
     """Return one raw answer per window by transformers' own `generate`: slow; the rest is tested against it."""
-    return _sample(model, windows, [prompt] * len(windows), Decoding(max_new_tokens, temperature))
+    return _generate(model, windows, [prompt] * len(windows), Decoding(max_new_tokens, temperature))

@@ -11,7 +11,7 @@ Knows tokens and features; does not know videos, frame numbers or what an answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
@@ -130,7 +130,7 @@ def _settle(
         agreed = 0
         while agreed < len(proposal) and proposal[agreed] == chosen[agreed]:
             agreed += 1
-        _extend(answer, chosen[: agreed + 1], batch.model.end_token_id)
+        _extend(answer, chosen[: agreed + 1], batch.model.end_token_ids)
         counts.append(fed + agreed)
         if not answer.ended and len(answer.tokens) < max_new_tokens:
             rows.append(row)
@@ -139,10 +139,11 @@ def _settle(
     return rows
 
 
-def _extend(answer: GreedyAnswer, new: list[int], end_token_id: int) -> None:
+def _extend(answer: GreedyAnswer, new: list[int], end_token_ids: Set[int]) -> None:
     answer.steps += 1
-    if end_token_id in new:
-        new = new[: new.index(end_token_id) + 1]
+    end = next((place for place, token in enumerate(new) if token in end_token_ids), None)
+    if end is not None:
+        new = new[: end + 1]
         answer.ended = True
     answer.tokens += new
 

@@ -6,7 +6,9 @@ Built once, by the command line or the caller, and passed on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from dataset.checked_numbers import check_number, check_whole
 
 DEFAULT_MAX_NEW_TOKENS = 256
 
@@ -38,6 +40,9 @@ class Decoding:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "seed", "batch_size"):
+            check_whole(name, getattr(self, name))
+        check_number("temperature", self.temperature)
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; an answer needs at least 1 token, about 60")
         if not self.temperature >= 0:
@@ -51,3 +56,8 @@ class Decoding:
             )
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be at least 1")
+
+    def of_answers(self) -> dict[str, Any]:
+        """Return the settings that answers depend on, by name; drafting and batch size do not change them."""
+        settings = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature, "readout": self.readout}
+        return settings | ({"seed": self.seed} if self.temperature > 0 else {})

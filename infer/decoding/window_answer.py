@@ -23,6 +23,7 @@ class WindowAnswer:
         reasoning: The answer without its progress sentence.
         progress: Percent as the read-out gives it; None where the answer ended without a percentage.
         std: Standard deviation of `progress`, points; None where it is not a mean.
+        mass: Share of the probability that the mean follows to the last digit, 0 to 1; None where it is not a mean.
         source: Where `progress` comes from; "forced": the answer ran past its budget, so the model was made to fill in
             the tag.
         tokens: The answer's tokens, an answer draft for its neighbours; empty where the engine does not give them.
@@ -35,6 +36,7 @@ class WindowAnswer:
     std: float | None
     source: ProgressSource | None
     tokens: tuple[int, ...] = ()
+    mass: float | None = None
 
 
 def written_answer(text: str, tokens: tuple[int, ...] = ()) -> WindowAnswer:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from dataset.annotation import Annotation
 from dataset.labels import SUCCESS_THRESHOLD, plan_steps, remaining_subtasks
 from dataset.prompts import parse_answer
+from dataset.wording import plain_text
 
 BOUNDARY_TOLERANCE = 0.05
 
@@ -35,10 +36,10 @@ def _stage_at(annotation: Annotation, frame: int):
 def answered_stages(annotation: Annotation, outputs: Sequence[str]) -> list[int | None]:
     """Return the current step according to every answer, numbered as in `labelled_stages`; None where it names no step.
 
-    It is the first step in the list of remaining actions, compared without case, white space and full stop. If several
-    steps have that name, it is the one whose number of remaining steps is nearest. An answer without a list means that
-    all steps are done if its percentage is at least 95. Other wordings count as no step: a base model, which was not
-    trained on the wording of these steps, scores low.
+    It is the first step in the list of remaining actions, compared without case, white space, full stop and encoding of
+    letters. If several steps have that name, it is the one whose number of remaining steps is nearest. An answer
+    without a list means that all steps are done if its percentage is at least 95. Other wordings count as no step: a
+    base model, which was not trained on the wording of these steps, scores low.
 
     Args:
         annotation: The episode; its texts must be those that the model was trained on.
@@ -46,8 +47,10 @@ def answered_stages(annotation: Annotation, outputs: Sequence[str]) -> list[int 
     """
     plan = plan_steps(annotation)
     steps_of: dict[str, list[int]] = {}
+    for step, planned in enumerate(plan.steps):
+        steps_of.setdefault(plain_text(planned.subtask), []).append(step)
     for stage, step in zip(annotation.kept_stages, plan.step_of_stage, strict=True):
-        steps_of.setdefault(_normal(stage.subtask), []).append(step)
+        steps_of.setdefault(plain_text(stage.subtask), []).append(step)
     return [_answered_stage(steps_of, len(plan.steps), output) for output in outputs]
 
 
@@ -56,11 +59,7 @@ def _answered_stage(steps_of: dict[str, list[int]], count: int, output: str) -> 
     if not answer.remaining:
         return count if answer.progress is not None and answer.progress >= SUCCESS_THRESHOLD else None
     by_length = count - len(answer.remaining)
-    return min(steps_of.get(_normal(answer.remaining[0]), ()), key=lambda step: abs(step - by_length), default=None)
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.split()).rstrip(".").casefold()
+    return min(steps_of.get(plain_text(answer.remaining[0]), ()), key=lambda step: abs(step - by_length), default=None)
 
 
 def stage_accuracy(labelled: Sequence[int | None], answered: Sequence[int | None]) -> float | None:

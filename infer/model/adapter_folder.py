@@ -20,12 +20,15 @@ ADAPTER_CONFIG = "adapter_config.json"  # PEFT's: rank, layers, base
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PROGRESS_CONFIG = "progress_config.json"  # window rule, pixels and prompt of the training; a merged model has it, too
 RECIPE = "recipe.yaml"  # the recipe of the run, complete
+INPUTS = "inputs.json"  # digests of all that the run read (`train.run_inputs`), so that it is resumed on the same
 SAMPLES = "samples.jsonl"  # what was trained on; beside it its `dataset.sample_file.meta_path`
 TRAINING_LOG = "training_log.jsonl"
 CURVES = "curves.png"  # loss and metrics over the steps
 HELD_OUT = "held_out.png"  # the last evaluation's predictions against the labels
 EVALUATIONS = "evaluations"  # a folder: per evaluation its predictions and `HELD_OUT`
+WANDB_ID = "wandb_run_id"  # of the wandb run that the training reported to; only with `sft.report_to: wandb`
 RELOAD_PARITY = "reload_parity.json"  # the trained model against the one loaded from this folder
+PROBE_PICTURES = "probe"  # a folder: the pictures of one of its questions, which other engines are asked
 MODEL_CARD = "README.md"
 TRAIN_SUMMARY = "train_summary.json"  # written last: a folder that holds it is complete
 
@@ -39,6 +42,7 @@ class ProgressConfig:
         min_pixels, max_pixels: Pixel budget of one image; None leaves the base model's own.
         tasks: Task texts of the training demonstrations.
         prompt_version: `dataset.prompts.PROMPT_VERSION` at training time.
+        base_digest: `infer.model.base_files.base_digest` of the base; None where it is unknown.
     """
 
     window: WindowSpec
@@ -46,6 +50,7 @@ class ProgressConfig:
     max_pixels: int | None
     tasks: tuple[str, ...]
     prompt_version: int
+    base_digest: str | None = None
 
     def save(self, folder: str | Path) -> None:
         """Write `progress_config.json` into an adapter folder."""
@@ -55,6 +60,7 @@ class ProgressConfig:
             "max_pixels": self.max_pixels,
             "tasks": list(self.tasks),
             "prompt_version": self.prompt_version,
+            "base_digest": self.base_digest,
         }
         (Path(folder) / PROGRESS_CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -70,6 +76,7 @@ class ProgressConfig:
                 max_pixels=document["max_pixels"],
                 tasks=tuple(document["tasks"]),
                 prompt_version=document["prompt_version"],
+                base_digest=document.get("base_digest"),  # version 0.1 wrote none
             )
         except FileNotFoundError:
             raise ModelError(
@@ -96,6 +103,11 @@ def base_of_adapter(folder: str | Path) -> str:
     if not base_name:
         raise ModelError(f"{Path(folder) / ADAPTER_CONFIG} names no base model; give one with --base_model")
     return f"{base_name}@{revision}" if revision else base_name
+
+
+def kind_of_adapter(folder: str | Path) -> str | None:
+    """Return PEFT's name of an adapter's kind, "LORA"; None where the folder does not name one."""
+    return _read_adapter_config(folder).get("peft_type")
 
 
 def rank_of_adapter(folder: str | Path) -> int | None:

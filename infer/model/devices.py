@@ -12,10 +12,10 @@ import torch
 from infer.model.errors import ModelError
 
 
-def move(model: Any, device: str) -> None:
-    """Move a model to a device; ModelError where there is no such device."""
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have, before weights are read."""
     try:
-        model.to(device)
+        torch.empty(1, device=device)
     except (AssertionError, RuntimeError) as error:  # torch raises either, by device
         raise ModelError(f'device "{device}" cannot be used ({error}); leave --device out or use cpu') from None
 
@@ -40,6 +40,15 @@ def resolve_dtype(torch_dtype: str, device: str) -> torch.dtype:
     if torch_dtype == "auto":
         return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
     return getattr(torch, torch_dtype)
+
+
+def allow_tf32(device: str, dtype: torch.dtype) -> None:
+    """Let an NVIDIA GPU use TF32 for what remains in float32 of a model in bfloat16 or float16 (adapters in training).
+
+    A model that is wanted in float32 keeps exact products.
+    """
+    if device.startswith("cuda") and dtype != torch.float32:
+        torch.set_float32_matmul_precision("high")
 
 
 def four_bits(device: str, dtype: torch.dtype) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from dataset.video import VideoError
+from dataset.window import Timing
 from infer.model.model import PixelBudget, ProgressModel
 from infer.model.window_inputs import FrameFeatures
 
@@ -27,6 +28,7 @@ class FrameSource(Protocol):
 
     fps: float
     timestamps_sec: np.ndarray
+    timing: Timing
 
     def __len__(self) -> int: ...
 
@@ -39,7 +41,8 @@ class EncodedVideo:
     Args:
         model: The model whose vision tower encodes.
         reader: The recording.
-        keep_all: Keep every frame's features, for several passes over one recording; `forget` has no effect.
+        keep_all: Keep every frame's features, for several passes over one recording; `forget` has no effect. They are
+            kept in the machine's memory, not in the GPU's: ten minutes of video would fill that.
     """
 
     def __init__(self, model: ProgressModel, reader: FrameSource, keep_all: bool = False) -> None:
@@ -84,10 +87,13 @@ class EncodedVideo:
         ahead = self._ahead
         while missing and ahead is not None and ahead.budget == budget and missing[-1] >= ahead.first:
             for frame, features in ahead.take():
-                self._features[budget, frame] = features
+                self._features[budget, frame] = self._kept(features)
             missing = [frame for frame in missing if (budget, frame) not in self._features]
         for frame, features in _encoded(self.model, self.reader, missing, budget):
-            self._features[budget, frame] = features
+            self._features[budget, frame] = self._kept(features)
+
+    def _kept(self, features: FrameFeatures) -> FrameFeatures:
+        return features.to("cpu") if self.keep_all else features
 
     @property
     def bytes_per_frame(self) -> int:
@@ -101,10 +107,12 @@ class EncodedVideo:
         return all((budget, frame) in self._features for frame in frames)
 
     def windows(self, indices: Sequence[Sequence[int]], budget: PixelBudget | None = None) -> list[list[FrameFeatures]]:
-        """Return the features of windows given by source frame numbers."""
+        """Return the features of windows given by source frame numbers, on the model's device."""
         budget = budget or self.model.pixel_budget
-        self.load({index for window in indices for index in window}, budget)
-        return [[self._features[budget, index] for index in window] for window in indices]
+        needed = {index for window in indices for index in window}
+        self.load(needed, budget)
+        features = {index: self._features[budget, index].to(self.model.device) for index in needed}
+        return [[features[index] for index in window] for window in indices]
 
     def forget(self, low: float, high: float) -> None:
         """Drop the features of frames outside `low` to `high`, both included, unless `keep_all`."""
@@ -187,9 +195,9 @@ def _encoded(
         except VideoError as broken:
             error = broken
         if len(pixels) == CHUNK:
-            yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
+            yield from zip(numbers, model.encode_frames(np.stack(pixels), budget), strict=True)
             numbers, pixels = [], []
     if pixels:
-        yield from zip(numbers, model.encode_frames(np.stack(pixels), CHUNK, budget), strict=True)
+        yield from zip(numbers, model.encode_frames(np.stack(pixels), budget), strict=True)
     if error is not None:
         raise error

@@ -1,6 +1,6 @@
 """The model: base, adapter, tokenizer and image processor, from folder or hub; frames to features.
 
-Knows transformers and PEFT; this is the only file that calls `from_pretrained`. Does not know videos, label curves or
+Files are loaded by `infer.model.loaded_base` and `infer.model.adapter_weights`. Does not know videos, label curves or
 what an answer says. Nothing here depends on the size of the model.
 
 Every frame is encoded once: the vision tower treats each image alone, so its output per frame is computed here and
@@ -9,31 +9,39 @@ windows are put together from it (`infer.model.window_inputs`).
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
+from transformers import Qwen2VLImageProcessorPil, Qwen3VLForConditionalGeneration
 
 from infer.model.adapter_folder import ProgressConfig, base_of_adapter, refuse_vision_adapter
+from infer.model.adapter_weights import put_adapter
+from infer.model.base_files import base_digest, refuse_other_weights, resolve_model_name, split_revision
 from infer.model.batch_limit import BatchLimit
-from infer.model.devices import best_attention, best_device, four_bits, move, resolve_dtype
+from infer.model.devices import allow_tf32, best_attention, best_device, check_device, four_bits, resolve_dtype
 from infer.model.errors import ModelError
-from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.loaded_base import load_base, load_image_processor
+from infer.model.source import ModelSource
 from infer.model.transformers_internals import hub_commit
 from infer.model.window_inputs import FrameFeatures, WindowInputs
 
 BASE = "base"  # in place of an adapter's name: the base without an adapter
 DEFAULT_ADAPTER = "default"
+ENCODED_TOGETHER = 16  # frames
 PixelBudget = tuple[int, int]  # least and most pixels of one image
 
 
 class ProgressModel:
     """A progress-reward model: a Qwen3-VL base and any number of LoRA adapters on it, one of them active.
+
+    Threads can share it. Whatever answers with an adapter does so inside `adapter_switch`, one thread at a time, and
+    binds adapter, window rule and pixels when it begins: another active adapter does not change them later.
 
     Attributes:
         model: The transformers model; a `PeftModel` when there is an adapter.
@@ -42,7 +50,9 @@ class ProgressModel:
         image_processor: Its image processor, set to the pixel budget of the active adapter.
         base_name: Hub id (with its `@revision` where one was named) or path of the base model.
         adapters: How each adapter was trained, by name.
-        progress_config: How the active adapter was trained; None without one.
+        end_token_id: The token that ends the answers which training teaches.
+        end_token_ids: All tokens that end an answer: this one, and those of the base's generation settings.
+        lock: Held while adapters are loaded or switched, and while one of them answers.
     """
 
     def __init__(
@@ -57,11 +67,15 @@ class ProgressModel:
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         self.base_name = base_name
-        self.progress_config = progress_config
         self.adapters = {DEFAULT_ADAPTER: progress_config} if progress_config else {}
+        self.lock = threading.RLock()
+        self._progress_config = progress_config
+        self._active = DEFAULT_ADAPTER if progress_config else None
         self.inputs = WindowInputs(self.base, tokenizer, base_name)
         self.end_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self.end_token_ids = frozenset([self.end_token_id, *_list(self.base.generation_config.eos_token_id)])
         self._base_pixels = dict(image_processor.size)
+        self._batch_limits: dict[tuple[Hashable, ...], BatchLimit] = {}
         self._recent_answers: dict[str, dict[tuple[int, ...], None]] = {}
 
     @classmethod
@@ -73,36 +87,49 @@ class ProgressModel:
         """
         base_name, config = source.check_folder()
         device = source.device or best_device()
+        check_device(device)
         dtype = resolve_dtype(source.torch_dtype, device)
+        allow_tf32(device, dtype)
         options = {"dtype": dtype, "attn_implementation": source.attn_implementation or best_attention(device, dtype)}
         if source.load_in_4bit:
             options |= four_bits(device, dtype)
-        model, tokenizer = _load_base(base_name, options)
-        image_processor = load_image_processor(base_name, source.min_pixels, source.max_pixels)
+        model, tokenizer = load_base(base_name, options)
+        trained = config if config and not source.use_lora else source  # a merged model keeps its budget
+        image_processor = load_image_processor(
+            base_name, source.min_pixels or trained.min_pixels, source.max_pixels or trained.max_pixels
+        )
         if not source.load_in_4bit:  # bitsandbytes has put it on the GPU already
-            move(model, device)
+            model.to(device)
         loaded = cls(model.eval(), tokenizer, image_processor, base_name)
         if source.use_lora:
             loaded.load_adapter(source.model_path, DEFAULT_ADAPTER, source.base_model)
         else:
-            loaded.progress_config = config
+            loaded._progress_config = config
         return loaded
 
     def with_adapter(self, folder: str | Path) -> ProgressModel:
         """Return this base with the adapter of a folder on it, for training and merging; the pixel budget stays.
 
-        Adapters of the vision tower are allowed here. PEFT puts its layers into the base's own modules;
-        `model.unload()` takes them out.
+        Adapters of the vision tower are allowed here, and the weights keep the number type of the file. PEFT puts its
+        layers into the base's own modules; `model.unload()` takes them out.
         """
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(self.model, str(folder)).to(self.device).eval()
-        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, ProgressConfig.read(folder))
+        config = ProgressConfig.read(folder)
+        refuse_other_weights(folder, config.base_digest, self.base_name)
+        model = put_adapter(self.model, folder, DEFAULT_ADAPTER, as_saved=True).eval()
+        return ProgressModel(model, self.tokenizer, self.image_processor, self.base_name, config)
 
     @property
     def revision(self) -> str | None:
         """Commit of the hub that the base was loaded from; None for a folder."""
         return hub_commit(self.base) or split_revision(self.base_name)[1]
+
+    @cached_property
+    def base_digest(self) -> str | None:
+        """Digest of the base's weights, of its files; None where it has no files on this machine."""
+        try:
+            return base_digest(self.base_name)
+        except ModelError:
+            return None
 
     @property
     def device(self) -> torch.device:
@@ -119,8 +146,26 @@ class ProgressModel:
         """Whether a LoRA adapter is loaded."""
         return hasattr(self.model, "peft_config")
 
+    @property
+    def progress_config(self) -> ProgressConfig | None:
+        """How the active adapter was trained; None without one."""
+        with self.lock:
+            return self._progress_config
+
+    @property
+    def active_adapter(self) -> str | None:
+        """Name of the active adapter, `BASE` without one; None for an adapter in training, which has no name yet."""
+        with self.lock:
+            return self._active or (None if self.has_adapter else BASE)
+
+    def config_of(self, name: str | None) -> ProgressConfig | None:
+        """Return how adapter `name` was trained; None and `BASE` take the active one's, to be asked alike."""
+        return self.progress_config if name in (None, BASE) else self._adapter(name)
+
     def load_adapter(self, folder: str, name: str | None = None, base_model: str | None = None) -> str:
         """Put an adapter on the base in memory, make it the active one and return its name.
+
+        Streams and predictions that exist keep the adapter that they began with.
 
         Args:
             folder: Adapter folder that `python -m train` wrote.
@@ -128,7 +173,7 @@ class ProgressModel:
             base_model: Set it to load an adapter that names another base, as `load` does.
 
         Raises:
-            ModelError: The name is in use, or the adapter was trained on another base.
+            ModelError: The name is in use, the adapter was trained on another base, or its weights do not fit.
         """
         name = name or Path(folder).resolve().name.replace(".", "_")
         trained_on, config = base_of_adapter(folder), ProgressConfig.read(folder)
@@ -142,17 +187,16 @@ class ProgressModel:
                 "pass base_model if it is the same model under another name"
             )
         refuse_vision_adapter(folder)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT uses its old name
-            if self.has_adapter:
-                self.model.load_adapter(folder, adapter_name=name, torch_device=str(self.device))
-            else:
-                from peft import PeftModel
-
-                self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name).to(self.device)
-        self.model.eval()
-        self.adapters[name] = config
-        self.set_adapter(name)
+        refuse_other_weights(folder, config.base_digest, self.base_name)
+        if config.base_digest is None:
+            print(
+                f"warning: adapter {folder} names no digest of its base's weights (version 0.1 wrote none), so "
+                f"{self.base_name} is not compared with the base that it was trained on"
+            )
+        with self.lock:
+            self.model = put_adapter(self.model, folder, name).eval()
+            self.adapters[name] = config
+            self.set_adapter(name)
         return name
 
     def _is_base(self, trained_on: str) -> bool:
@@ -163,10 +207,12 @@ class ProgressModel:
 
     def set_adapter(self, name: str) -> None:
         """Make a loaded adapter the active one; its window rule and pixel budget come with it."""
-        self.progress_config = self._adapter(name)
-        self.model.set_adapter(name, inference_mode=True)
-        least, most = self.pixel_budget_of(name)
-        self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
+        config = self._adapter(name)
+        with self.lock:
+            self.model.set_adapter(name, inference_mode=True)
+            self._active, self._progress_config = name, config
+            least, most = self.pixel_budget_of(name)
+            self.image_processor.size = {"shortest_edge": least, "longest_edge": most}
 
     def _adapter(self, name: str) -> ProgressConfig:
         if name not in self.adapters:
@@ -177,22 +223,22 @@ class ProgressModel:
     def adapter_switch(self, name: str | None = None) -> Iterator[None]:
         """Answer inside the block with adapter `name`; None leaves the active one, `BASE` takes none.
 
-        Vision features stay valid, as adapters leave the vision tower alone.
+        Other threads wait until the block ends. Vision features stay valid, as adapters leave the vision tower alone.
         """
-        if name == BASE and self.has_adapter:
-            with self.model.disable_adapter():
+        with self.lock:
+            if name == BASE and self.has_adapter:
+                with self.model.disable_adapter():
+                    yield
+            elif name in (None, BASE, self._active):
                 yield
-            return
-        if name in (None, BASE):
-            yield
-            return
-        active = next((key for key, config in self.adapters.items() if config is self.progress_config), None)
-        self.set_adapter(name)
-        try:
-            yield
-        finally:
-            if active is not None:
-                self.set_adapter(active)
+            else:
+                before = self._active
+                self.set_adapter(name)
+                try:
+                    yield
+                finally:
+                    if before is not None:
+                        self.set_adapter(before)
 
     def recent_answers(self, task: str) -> dict[tuple[int, ...], None]:
         """Return the memory of distinct answers to one task, as tokens, the latest last: answer drafts for the next."""
@@ -201,7 +247,8 @@ class ProgressModel:
     @property
     def pixel_budget(self) -> PixelBudget:
         """Least and most pixels of one image for the active adapter; features of two budgets differ."""
-        return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
+        with self.lock:
+            return self.image_processor.size["shortest_edge"], self.image_processor.size["longest_edge"]
 
     def pixel_budget_of(self, name: str | None) -> PixelBudget:
         """Return the pixel budget of adapter `name`; None and `BASE` take the present one, of the active adapter."""
@@ -214,13 +261,27 @@ class ProgressModel:
         )
 
     @torch.no_grad()
-    def encode_frames(
-        self, frames: np.ndarray, batch_size: int = 16, pixel_budget: PixelBudget | None = None
-    ) -> list[FrameFeatures]:
-        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device."""
-        return BatchLimit(batch_size, "frames").run(
-            lambda batch: self.encode_pixels(**self.preprocess(batch, pixel_budget)), frames
-        )
+    def encode_frames(self, frames: np.ndarray, pixel_budget: PixelBudget | None = None) -> list[FrameFeatures]:
+        """Run the vision tower on RGB uint8 frames, shape (T, H, W, 3); features stay on the model's device.
+
+        The features of a frame are copies: one that is kept does not hold those that were encoded with it.
+        """
+        budget = pixel_budget or self.pixel_budget
+
+        def encode(batch: np.ndarray) -> list[FrameFeatures]:
+            return [features.copy() for features in self.encode_pixels(**self.preprocess(batch, budget))]
+
+        return self.batch_limit(ENCODED_TOGETHER, "frames", budget).run(encode, frames)
+
+    def batch_limit(self, size: int, items: str, *work: Hashable) -> BatchLimit:
+        """Return how many items are worked on at once: `size`, or what fitted into memory when the same was done.
+
+        Args:
+            size: Items to start with.
+            items: What they are, for messages.
+            work: What else their memory depends on.
+        """
+        return self._batch_limits.setdefault((size, items, *work), BatchLimit(size, items))
 
     def preprocess(
         self, frames: Sequence[np.ndarray] | np.ndarray, pixel_budget: PixelBudget | None = None
@@ -240,38 +301,5 @@ class ProgressModel:
         ]
 
 
-def _load_base(base_name: str, options: dict[str, Any]) -> tuple[Qwen3VLForConditionalGeneration, Any]:
-    name, revision = split_revision(base_name)
-    where = {"pretrained_model_name_or_path": resolve_model_name(name), "revision": revision or "main"}
-    try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(**where, **options)
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-    except (OSError, ValueError) as error:
-        raise _cannot_load(base_name, error) from error
-    tokenizer.padding_side = "left"
-    return model, tokenizer
-
-
-def load_image_processor(
-    base_name: str, min_pixels: int | None = None, max_pixels: int | None = None
-) -> Qwen2VLImageProcessorPil:
-    """Return the image processor of a base model, set to a pixel budget; None leaves the base's own."""
-    name, revision = split_revision(base_name)
-    try:
-        processor = Qwen2VLImageProcessorPil.from_pretrained(resolve_model_name(name), revision=revision or "main")
-    except (OSError, ValueError) as error:
-        raise _cannot_load(base_name, error) from error
-    size = dict(processor.size)
-    processor.size = {
-        "shortest_edge": min_pixels or size["shortest_edge"],
-        "longest_edge": max_pixels or size["longest_edge"],
-    }
-    return processor
-
-
-def _cannot_load(base_name: str, error: Exception) -> ModelError:
-    detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return ModelError(
-        f'base model "{base_name}" cannot be loaded ({detail}); give a folder with its weights, or a hub id '
-        "while the network is up (adapters: --base_model overrides the base they name)"
-    )
+def _list(tokens: int | list[int] | None) -> list[int]:
+    return [] if tokens is None else [tokens] if isinstance(tokens, int) else tokens

@@ -33,6 +33,16 @@ class FrameFeatures:
     deepstack: tuple[torch.Tensor, ...]
     grid_thw: tuple[int, int, int]
 
+    def copy(self) -> FrameFeatures:
+        """Return features with memory of their own."""
+        return FrameFeatures(self.embedding.clone(), tuple(layer.clone() for layer in self.deepstack), self.grid_thw)
+
+    def to(self, device: torch.device | str) -> FrameFeatures:
+        """Return the features on a device."""
+        return FrameFeatures(
+            self.embedding.to(device), tuple(layer.to(device) for layer in self.deepstack), self.grid_thw
+        )
+
 
 class WindowInputs:
     """Builds the inputs of one base model, with encoded frames in place of pixels (`ENCODED_IMAGES`).

@@ -22,7 +22,10 @@ from tqdm import tqdm
 from dataset.annotation import Annotation
 from dataset.annotation_file import read_annotation
 from dataset.command_line import add_video_backend
+from dataset.demonstration import recording_problems
+from dataset.files import refuse_overwriting
 from dataset.labels import label_curve
+from dataset.unique_names import unique_names
 from dataset.video import VideoReader
 from infer.overlay.panel import Curve, Panel, value_text
 from infer.records import read_records
@@ -61,11 +64,13 @@ def render_overlay(
     writers = {".mp4": _write_mp4, ".gif": _write_gif, ".png": _write_strip}
     if output.suffix.lower() not in writers:
         raise ValueError(f"overlay {output}: its name must end in {', '.join(writers)}")
+    refuse_overwriting(output, [video_path])
     reader = VideoReader(video_path)
-    if annotation is not None and annotation.num_frames != len(reader):
+    problems = recording_problems(annotation, reader) if annotation is not None else []
+    if problems:
         raise ValueError(
-            f"{video_path} has {len(reader)} frames, but the annotation belongs to a video with "
-            f"{annotation.num_frames}; give the annotation of this video"
+            f"the annotation belongs to another video ({'; '.join(problem.message for problem in problems)}); give the "
+            "annotation of this one"
         )
     curves = [Curve(name, rows) for name, rows in zip(names, (records, compare), strict=False) if rows]
     if not curves:
@@ -167,6 +172,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Render one overlay."""
+    inputs = [*(arguments.predictions or []), arguments.video_path, arguments.annotation]
+    refuse_overwriting(arguments.output, inputs)
     annotation = read_annotation(arguments.annotation) if arguments.annotation else None
     if arguments.predictions:
         if len(arguments.predictions) > 2:
@@ -180,7 +187,7 @@ def main(arguments: argparse.Namespace) -> None:
 
         video = arguments.video_path
         tables = [infer_progress_from_video(arguments.model_path, video, task, use_lora=arguments.use_lora)]
-    names = arguments.names or ([Path(path).stem for path in arguments.predictions or []] if len(tables) > 1 else [""])
+    names = arguments.names or (unique_names(arguments.predictions or []) if len(tables) > 1 else [""])
     if len(names) != len(tables):
         raise ValueError(f"--names gives {len(names)} names for {len(tables)} models; give one each")
     render_overlay(tables[0], video, arguments.output, tables[1] if len(tables) > 1 else None, names, annotation)

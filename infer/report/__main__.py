@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dataset.command_line import add_video_backend, run_command
 from dataset.demonstration import read_demonstrations
-from infer.model.source import ModelSource
+from infer.model.source import BASE_MAX_PIXELS, ModelSource
 from infer.report.card import make_report
 from infer.request import DEFAULT_MAX_SAMPLED_FRAMES
 
@@ -24,7 +24,7 @@ examples:
   python -m infer.report --model_path ce-amtic/ProcVLM-2B --annotations held_out/*.json --output runs/base
   python -m infer.report --compare runs/*/report.json --output runs/compare
 The verdict is "adopt", "need more demos" or "do not use". It needs at least three successes and one failure that were
-not trained on. The rules and their limits are the table at the top of infer/report/verdict.py.
+not trained on. docs/report_card.md has the rules and their limits.
 """
 
 
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--compare", nargs="+", metavar="REPORT", help="compare these report.json files instead of making a report"
     )
     parser.add_argument("--use_lora", action="store_true", help="--model_path is a LoRA adapter folder")
-    parser.add_argument("--annotations", nargs="+", help="the held-out set: annotated episodes (JSON)")
+    parser.add_argument("--annotations", nargs="+", help="the held-out set: annotations (files, folders, quoted globs)")
     parser.add_argument(
         "--output", required=True, help="folder for report.html, .md, .json and predictions/, or compare.*"
     )
@@ -50,6 +50,10 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--base_model", help="base to use instead of the one that the adapter names")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument(
+        "--max_pixels", type=int,
+        help=f"largest area of a frame (base model: {BASE_MAX_PIXELS}, or its own if less; an adapter brings its own)",
+    )  # fmt: skip
     parser.add_argument(
         "--readout", choices=("text", "expected"), default="text",
         help="text: the number in the answer; expected: the probability-weighted mean over all numbers",
@@ -87,7 +91,10 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.seed,
     )  # fmt: skip
     report = make_report(
-        ModelSource(arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype),
+        ModelSource(
+            arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype,
+            max_pixels=arguments.max_pixels,
+        ),
         arguments.annotations, arguments.output, spec, arguments.train_annotations,
         ["python", "-m", "infer.report", *sys.argv[1:]],
     )  # fmt: skip

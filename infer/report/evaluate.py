@@ -20,7 +20,9 @@ from infer.metrics.block import Block, card_block
 from infer.model.encoded_video import EncodedVideo
 from infer.model.model import BASE, ProgressModel
 from infer.playback import advance, predict_video
-from infer.records import Prediction
+from infer.records import Prediction, in_the_text, percentages
+from infer.report.other_tasks import COUNT as OTHER_TASKS
+from infer.report.other_tasks import POOL
 from infer.report.shortcuts import ShortcutAnswers, ShortcutPlan, count_shortcut_windows, evenly_spaced, run_shortcuts
 from infer.request import FrameChoice, choose_window
 
@@ -39,6 +41,7 @@ class EvaluationSpec:
         readout: Source of the percentages; see `infer.decoding.settings.Decoding`.
         shortcut_windows: Windows per episode and shortcut test; 0 runs no tests.
         seed: Seed of the shuffled windows.
+        other_tasks: Texts of the shortcut test that asks about another task.
     """
 
     max_sampled_frames: int | None = None
@@ -46,6 +49,7 @@ class EvaluationSpec:
     readout: Readout = "text"
     shortcut_windows: int = 8
     seed: int = 0
+    other_tasks: tuple[str, ...] = POOL[:OTHER_TASKS]
 
     def __post_init__(self) -> None:
         if self.shortcut_windows < 0:
@@ -65,7 +69,8 @@ class EpisodeResult:
         backward: The same of the reversed playback, in that order.
         metrics: Per predictor the metric block (`infer.metrics.block.card_block`).
         expected: Frame numbers and the expected percentages of the evaluated model (`readout` "expected").
-        shortcuts: Answers of the evaluated model to changed windows; None where the tests were not run.
+        shortcuts: Answers of the evaluated model to changed windows; None where the tests were not run: by choice, and
+            on episodes that were trained on.
         held_out: Whether the adapter was not trained on this recording.
         seconds: Per model the wall time of both playbacks.
     """
@@ -107,14 +112,17 @@ def evaluate(
     choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
     chosen = [choice.frames(len(reader)) for reader in readers]
     total = sum(map(len, chosen)) * 2 * len(model_names(model))
-    total += sum(count_shortcut_windows(len(frames), spec.shortcut_windows) for frames in chosen)
+    held_out = [demonstration.path not in trained_on for demonstration in demonstrations]
+    total += sum(
+        count_shortcut_windows(len(frames), spec.shortcut_windows)
+        for frames, is_held_out in zip(chosen, held_out, strict=True)
+        if is_held_out
+    )
     if spec.readout == "text":
         total += sum(min(len(frames), EXPECTED_WINDOWS) for frames in chosen)
     with tqdm(total=total, desc="evaluating the episodes", unit="window") as bar:
-        for demonstration, reader, frames in zip(demonstrations, readers, chosen, strict=True):
-            yield _evaluate_episode(
-                model, demonstration, reader, frames, spec, demonstration.path not in trained_on, bar
-            )
+        for demonstration, reader, frames, is_held_out in zip(demonstrations, readers, chosen, held_out, strict=True):
+            yield _evaluate_episode(model, demonstration, reader, frames, spec, is_held_out, bar)
 
 
 def _evaluate_episode(
@@ -143,7 +151,7 @@ def _evaluate_episode(
         values[name], backward[name] = percentages(passes[False]), percentages(passes[True])
         blocks[name] = card_block(
             demonstration.annotation, frames, labels, values[name], backward[name],
-            [prediction.parsed_progress is not None for prediction in (*passes[False], *passes[True])],
+            in_the_text([*passes[False], *passes[True]]),
             [prediction.model_output for prediction in passes[False]],
         )  # fmt: skip
     for name, baseline in baseline_values(len(frames)).items():
@@ -159,10 +167,11 @@ def _evaluate_episode(
         )
         expected = (few, percentages(list(advance(bar, predictions_of_few))))
     shortcuts = None
-    if spec.shortcut_windows:
+    if spec.shortcut_windows and held_out:
         tested = evenly_spaced(frames, spec.shortcut_windows)
         plain = dict(zip(frames, values[evaluated], strict=True))
-        plan = ShortcutPlan(task, window, tuple(tested), spec.batch_size, spec.seed)
+        success = demonstration.annotation.success
+        plan = ShortcutPlan(task, window, tuple(tested), spec.other_tasks, success, spec.batch_size, spec.seed)
         shortcuts = run_shortcuts(model, video, plan, np.array([plain[t] for t in tested]), adapter, bar)
     return EpisodeResult(
         demonstration, frames, labels, predictions, values, backward, blocks, expected, shortcuts, held_out, seconds
@@ -174,18 +183,13 @@ def baseline_values(count: int) -> dict[str, np.ndarray]:
     return {"clock": np.linspace(0.0, 100.0, count), "constant": np.full(count, CONSTANT)}
 
 
-def percentages(predictions: Sequence[Prediction]) -> np.ndarray:
-    """Return the predicted percentages, float64; nan where an answer has none."""
-    return np.array([np.nan if p.progress is None else p.progress for p in predictions], dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class TrainingPredictions:
     """Predictions of the evaluated model on the training demonstrations: they give the second success threshold.
 
     Args:
         labels: Percent, float64, shape (frames,); frames of all demonstrations, without those that have no label.
-        values: Percentages in the texts of the answers; nan for none.
+        values: Percentages as in `EpisodeResult.values`; nan for none.
     """
 
     labels: np.ndarray
@@ -198,7 +202,8 @@ def predict_training_demonstrations(
     """Predict every frame (at most `spec.max_sampled_frames`) of the demonstrations that the adapter was trained on."""
     window, decoding = choose_window(model.progress_config), Decoding(batch_size=spec.batch_size)
     choice = FrameChoice(max_sampled_frames=spec.max_sampled_frames)
-    labels, values, plans = [], [], []
+    labels, plans = [], []
+    predictions: list[Prediction] = []
     for demonstration in demonstrations:
         reader, curve = VideoReader(demonstration.video), label_curve(demonstration.annotation)
         frames = [frame for frame in choice.frames(len(reader)) if np.isfinite(curve[frame])]
@@ -208,6 +213,5 @@ def predict_training_demonstrations(
     with tqdm(total=total, desc="predicting the training demonstrations", unit="window") as bar:
         for task, reader, frames in plans:
             video = EncodedVideo(model, reader)
-            for prediction in advance(bar, predict_video(model, video, task, window, frames, decoding=decoding)):
-                values.append(np.nan if prediction.parsed_progress is None else prediction.parsed_progress)
-    return TrainingPredictions(np.concatenate(labels), np.array(values, dtype=np.float64))
+            predictions += advance(bar, predict_video(model, video, task, window, frames, decoding=decoding))
+    return TrainingPredictions(np.concatenate(labels), percentages(predictions))

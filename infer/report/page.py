@@ -13,8 +13,8 @@ from dataset.video import VideoReader
 from infer.metrics.block import COLUMNS, DETAIL, MAIN, REFERENCE, format_figure
 from infer.report.evaluate import BASELINES, EpisodeResult
 from infer.report.plots import AXIS_LEFT, AXIS_RIGHT, draw_episode, draw_reliability, filmstrip, strip
+from infer.report.rules import RULES
 from infer.report.summary import Report
-from infer.report.verdict import RULES
 from infer.report.worst import WorstWindow, worst_windows
 
 GROUPS = (("successes", "held-out successes"), ("failures", "held-out failures"))
@@ -35,10 +35,7 @@ def format_table(document: dict[str, Any]) -> str:
         block = document[key]
         if block["episodes"]:
             rows.append((f"{title} ({block['episodes']})", *map(display_name, predictors)))
-            rows += [
-                (f"  {name}", *(format_figure(block[predictor][name], name) for predictor in predictors))
-                for name in MAIN
-            ]
+            rows += [(f"  {name}", *(_figure(block, predictor, name) for predictor in predictors)) for name in MAIN]
     if not rows:
         return NONE_HELD_OUT
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -50,10 +47,12 @@ def format_table(document: dict[str, Any]) -> str:
 
 
 def format_verdict(document: dict[str, Any]) -> str:
-    """Return verdict, findings with remedies, notes and notices, one per line."""
+    """Return verdict, findings with remedies, notes and notices, one per line; the first finding is the verdict's."""
     verdict = document["verdict"]
     lines = [f"verdict: {verdict['outcome']}. {verdict['sentence']}"]
-    lines += [f"  {finding['sentence']} {finding['remedy']}" for finding in verdict["findings"]]
+    for number, finding in enumerate(verdict["findings"]):
+        words = [finding["sentence"] if number else "", finding["remedy"]]
+        lines += [f"  {' '.join(filter(None, words))}"] if any(words) else []
     lines += [f"  note: {note}" for note in dict.fromkeys([*verdict["notes"], *document["notices"]])]
     return "\n".join(lines)
 
@@ -88,7 +87,13 @@ def _environment(autoescape: bool) -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        shown=format_figure, bounds=_bounds, measured=_measured, cell=_cell, display_name=display_name
+        shown=format_figure,
+        figure=_figure,
+        bounds=_bounds,
+        score=_score,
+        result=_result,
+        cell=_cell,
+        display_name=display_name,
     )
     return environment
 
@@ -123,7 +128,7 @@ def _worst(window: WorstWindow) -> dict[str, Any]:
     reader = VideoReader(window.result.demonstration.video)
     by_number = dict(zip(sorted(set(indices)), reader.frames(sorted(set(indices))), strict=True))
     return {
-        "episode": window.result.demonstration.episode,
+        "episode": window.result.demonstration.name,
         "seconds": window.prediction.timestamp_sec,
         "frame": window.prediction.frame_index,
         "label": window.label,
@@ -139,11 +144,29 @@ def _bounds(interval: list[float] | None, name: str) -> str:
     return "" if interval is None else f"{format_figure(interval[0], name)} to {format_figure(interval[1], name)}"
 
 
-def _measured(value: float | None, unit: str) -> str:
-    """Return the figure of a shortcut test with its unit."""
-    if value is None:
+def _figure(block: dict[str, Any], predictor: str, name: str) -> str:
+    """Return a mean as text, and in how many episodes it is undefined."""
+    figure, undefined = format_figure(block[predictor][name], name), block["undefined"][predictor].get(name, 0)
+    return f"{figure} ({undefined} undefined)" if undefined and undefined < block["episodes"] else figure
+
+
+def _score(score: dict[str, Any], unit: str) -> str:
+    """Return what a predictor gets in a shortcut test, with its unit."""
+    if score["measured"] is None:
         return "not measured"
-    return f"{value:.2f}" if not unit else f"{value:.1f} {unit}"
+    text = f"{score['measured']:.1f} {unit}" if unit else f"{round(score['measured'], 2) + 0.0:.2f}"
+    if score["order"] is not None:
+        text += f", correlation {round(score['order'], 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
+    return text if score["spread"] is None else f"{text}, spread {score['spread']:.0f} points"
+
+
+def _result(test: dict[str, Any]) -> str:
+    """Return the result of a shortcut test; a pass that a shuffled adapter gets as well shows nothing."""
+    if test["passed"] is None:
+        return "not measured"
+    if not test["passed"]:
+        return "failed"
+    return "passed" if test["counts"] else "passed, as by a shuffled adapter: shows nothing"
 
 
 def _cell(text: str) -> str:

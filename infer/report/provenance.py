@@ -53,6 +53,7 @@ def collect_provenance(
         "adapter": adapter,
         "training_demonstrations": len(train["data"]) if "data" in train else None,
         "training_data": train.get("data", []),
+        "trained_tasks": list(model.progress_config.tasks) if model.progress_config else [],
         "samples": train.get("samples"),
         "steps": train.get("steps"),
         "train_seconds": train.get("seconds"),
@@ -65,7 +66,7 @@ def collect_provenance(
         "shortcut_windows": spec.shortcut_windows,
         "episodes": [
             {
-                "episode": result.demonstration.episode,
+                "episode": result.demonstration.name,
                 "fingerprint": result.demonstration.annotation.fingerprint,
                 "held_out": result.held_out,
             }

@@ -18,8 +18,9 @@ from infer.metrics.block import COLUMNS, mean_block, rounded
 from infer.metrics.calibration import ReliabilityBin, ece, reliability_bins
 from infer.metrics.intervals import bootstrap_interval
 from infer.report.evaluate import BASELINES, CONSTANT, EpisodeResult, TrainingPredictions
-from infer.report.shortcuts import ShortcutResult, score_shortcuts
-from infer.report.verdict import Verdict, decide, gather_evidence
+from infer.report.evidence import counted_end, gather_evidence
+from infer.report.shortcut_scores import Score, ShortcutResult, score_shortcuts
+from infer.report.verdict import Verdict, decide
 
 FORMAT = 2
 
@@ -78,7 +79,7 @@ def summarise(
         seconds_total: Of training and evaluation.
     """
     shortcuts = score_all_shortcuts(results)
-    verdict = decide(gather_evidence(results, shortcuts))
+    verdict = decide(gather_evidence(results, shortcuts, provenance.get("trained_tasks", ())))
     calibration = measure_calibration(results)
     predictors = (*results[0].predictions, *BASELINES)
     held_out = [result for result in results if result.held_out]
@@ -104,25 +105,13 @@ def summarise(
             for key, outcome in outcomes.items()
         },
         "success": summarise_success(held_out, predictors, training),
-        "shortcuts": [
-            {
-                **{key: getattr(result.shortcut, key) for key in ("name", "title", "good", "rule")},
-                "measured": _round(result.measured),
-                "unit": result.unit,
-                "passed": result.passed,
-                "spread": _round(result.spread),
-                "windows": result.windows,
-                "clock": _round(result.time_baseline),
-                "constant": _round(result.constant_baseline),
-            }
-            for result in shortcuts
-        ],
+        "shortcuts": [_shortcut_row(result) for result in shortcuts],
         "calibration": {**asdict(calibration), "ece": _round(calibration.ece)},
         "cost": cost,
         "provenance": provenance,
         "episodes": [
             {
-                "episode": result.demonstration.episode,
+                "episode": result.demonstration.name,
                 "video": Path(result.demonstration.video).name,
                 "success": result.demonstration.annotation.success,
                 "held_out": result.held_out,
@@ -139,13 +128,34 @@ def summarise(
 
 
 def score_all_shortcuts(results: Sequence[EpisodeResult]) -> list[ShortcutResult]:
-    """Return the results of the shortcut tests over all episodes; empty where they were left out."""
-    answers = [result.shortcuts for result in results if result.shortcuts is not None]
+    """Return the results of the shortcut tests over the held-out episodes; empty where they were left out."""
+    held_out = [result for result in results if result.held_out]
+    answers = [result.shortcuts for result in held_out if result.shortcuts is not None]
     if not answers:
         return []
     evaluated = list(results[0].predictions)[-1]
-    backward = [result.backward[evaluated] for result in results if result.demonstration.annotation.success]
+    backward = [result.backward[evaluated] for result in held_out if result.demonstration.annotation.success]
     return score_shortcuts(answers, backward, CONSTANT)
+
+
+def _shortcut_row(result: ShortcutResult) -> dict[str, Any]:
+    return {
+        **{key: getattr(result.shortcut, key) for key in ("name", "title", "good", "rule")},
+        "unit": result.unit,
+        **_score_row(result.model),
+        "passed": result.passed,
+        "counts": result.counts,
+        "windows": result.windows,
+        "unanswered": result.unanswered,
+        "asked": list(result.asked),
+        "clock": _score_row(result.time_baseline),
+        "constant": _score_row(result.constant_baseline),
+        "shuffled": {**_score_row(result.shuffled), "passes": _round(result.shuffled_passes)},
+    }
+
+
+def _score_row(score: Score) -> dict[str, float | None]:
+    return {name: _round(getattr(score, name)) for name in ("measured", "order", "spread")}
 
 
 def measure_calibration(results: Sequence[EpisodeResult]) -> Calibration:
@@ -170,6 +180,7 @@ def summarise_success(
 ) -> dict[str, Any]:
     """Return how well the final value of an episode predicts its outcome, at two thresholds.
 
+    An episode without a final value counts as predicted wrongly.
     The second threshold is the best one on the frames of the training demonstrations; null where these were not found.
     """
     best = None
@@ -178,7 +189,8 @@ def summarise_success(
     outcomes = [result.demonstration.annotation.success for result in held_out]
     document: dict[str, Any] = {"threshold": SUCCESS_THRESHOLD, "best_on_training": _round(best)}
     for name in predictors:
-        ends = [np.nan if end is None else end for end in (result.metrics[name]["final"] for result in held_out)]
+        finals = [result.metrics[name]["final"] for result in held_out]
+        ends = [counted_end(outcome, final) for outcome, final in zip(outcomes, finals, strict=True)]
         document[name] = {
             "auroc": _round(success.auroc(outcomes, ends)),
             "accuracy": _round(success.accuracy(outcomes, ends)),
@@ -190,7 +202,7 @@ def summarise_success(
 
 
 def _means(results: Sequence[EpisodeResult], predictors: Sequence[str]) -> dict[str, Any]:
-    """Return the mean block of every predictor, and under "intervals" the bounds of each mean."""
+    """Return the mean block of every predictor, the bounds of each mean, and in how many episodes it is undefined."""
     blocks = {name: [result.metrics[name] for result in results] for name in predictors}
     intervals = {
         name: {
@@ -200,7 +212,12 @@ def _means(results: Sequence[EpisodeResult], predictors: Sequence[str]) -> dict[
         }
         for name, rows in blocks.items()
     }
-    return {**{name: mean_block(rows) for name, rows in blocks.items()}, "intervals": intervals}
+    undefined = {
+        name: {metric: count for metric in COLUMNS if (count := sum(block[metric] is None for block in rows))}
+        for name, rows in blocks.items()
+    }
+    means = {name: mean_block(rows) for name, rows in blocks.items()}
+    return {**means, "intervals": intervals, "undefined": undefined}
 
 
 def _round(value: float | None) -> float | None:

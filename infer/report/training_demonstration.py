@@ -9,20 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
-from dataset.video import has_fingerprint
+from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations, with_plans
+from dataset.recording_identity import seen_in_training
 from infer.model.adapter_folder import read_recipe_document
-
-
-def seen_in_training(demonstrations: Sequence[Demonstration], sources: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the annotation paths of those episodes whose recording was trained on, under any name.
-
-    Args:
-        demonstrations: Annotated episodes.
-        sources: `data` of `train_summary.json`, with a `fingerprint` each.
-    """
-    prints = [source["fingerprint"] for source in sources]
-    return [d.path for d in demonstrations if any(has_fingerprint(d.video, stored) for stored in prints)]
 
 
 def find_training_demonstrations(
@@ -57,6 +46,7 @@ def find_training_demonstrations(
             continue  # moved, edited or deleted since; the notice below names it
         if seen_in_training([demonstration], sources):
             demonstrations.append(demonstration)
+    demonstrations = with_plans(demonstrations)
     if demonstrations and len(demonstrations) >= len(sources):
         return demonstrations, None
     missing = ", ".join(source["annotation"] for source in sources) or "unknown"

@@ -13,16 +13,20 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset.budget import read_token_budget
 from infer.model.adapter_folder import rank_of_adapter
+from infer.model.base_files import base_folder, resolve_model_name, split_revision
 from infer.model.errors import ModelError
-from infer.model.source import ModelSource, resolve_model_name, split_revision
+from infer.model.source import BASE_MAX_PIXELS, ModelSource
+from infer.request import BASE_WINDOW
 
 DEFAULT_PYTHON = ".venv-vllm/bin/python"
 HOST, PORT = "127.0.0.1", 8000
 DEFAULT_SERVER = f"http://{HOST}:{PORT}"
 BASE_NAME, ADAPTER_NAME = "base", "adapter"  # of the models on the server
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM can be set to
-MAX_IMAGES = 64  # frames in one window
+TEXT_TOKENS = 1024  # room for question and answer beside the frames of a window
+LARGEST_PICTURE = 1920 * 1080  # pixels of a frame where nothing limits them further
 
 EPILOG = """\
 examples:
@@ -38,34 +42,49 @@ def server_command(
     host: str = HOST,
     port: int = PORT,
     extra: Sequence[str] = (),
+    window_size: int | None = None,
 ) -> list[str]:
-    """Return the command line of the server.
+    """Return the command line of the server: room for one window per request, and none of the base's own sampling.
 
     Args:
         source: The model; device, attention and 4 bits are vLLM's own matter.
         python: Interpreter of the environment that has vLLM.
         host, port: Where to listen.
-        extra: More of vLLM's own arguments.
+        extra: More of vLLM's own arguments; they replace those made here.
+        window_size: Frames in a window; the adapter's by default.
 
     Raises:
         ModelError: The adapter cannot run on vLLM.
     """
+    source = source.for_predictions()
     base, config = source.check_folder()
     lora: list[str] = []
-    pixels: list[str] = []
     if source.use_lora:
         modules = f"{ADAPTER_NAME}={source.model_path}"
         lora = ["--enable-lora", "--lora-modules", modules, "--max-lora-rank", str(_vllm_rank(source.model_path))]
-        if config and config.min_pixels and config.max_pixels:
-            size = {"size": {"shortest_edge": config.min_pixels, "longest_edge": config.max_pixels}}
-            pixels = ["--mm-processor-kwargs", json.dumps(size)]
+    limits = config or source
+    folder = base_folder(base)
+    image = {"min_pixels": limits.min_pixels, "max_pixels": limits.max_pixels}
+    budget = read_token_budget({"model": folder, "image": image})
+    size = {"size": {"shortest_edge": budget.min_pixels, "longest_edge": budget.max_pixels}}
+    frames = window_size or (config.window.size if config else BASE_WINDOW.size)
+    length = frames * (min(budget.max_pixels, LARGEST_PICTURE) // budget.factor**2 + 2) + TEXT_TOKENS
+    if folder is not None:
+        length = min(length, budget.context)
     name, revision = split_revision(base)
     pinned = ["--revision", revision] if revision else []
-    images = ["--limit-mm-per-prompt", json.dumps({"image": MAX_IMAGES})]
+    chosen = {
+        "--limit-mm-per-prompt": json.dumps({"image": frames}),
+        "--mm-processor-kwargs": json.dumps(size),
+        "--max-model-len": str(length),
+        "--generation-config": "vllm",
+        "--dtype": source.torch_dtype,
+    }
+    given = {word.partition("=")[0].replace("_", "-") for word in extra}
+    ours = [word for flag, value in chosen.items() if flag not in given for word in (flag, value)]
     return [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", resolve_model_name(name),
-        *pinned, "--served-model-name", BASE_NAME, *lora, *images, *pixels, "--dtype", source.torch_dtype,
-        "--host", host, "--port", str(port), *extra,
+        *pinned, "--served-model-name", BASE_NAME, *lora, *ours, "--host", host, "--port", str(port), *extra,
     ]  # fmt: skip
 
 
@@ -91,6 +110,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=HOST, help="address to listen on; this machine only by default")
     parser.add_argument("--port", type=int, default=PORT, help="port to listen on (default: %(default)s)")
     parser.add_argument("--torch_dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument(
+        "--window_size", type=int, help=f"frames in a window (default: the adapter's; of a base {BASE_WINDOW.size})"
+    )
+    parser.add_argument(
+        "--max_pixels", type=int,
+        help=f"largest area of a frame (default: the adapter's; of a base {BASE_MAX_PIXELS}, or its own if less)",
+    )  # fmt: skip
     parser.add_argument("--vllm_args", default="", help="more of vLLM's own arguments, in one string")
     return parser
 
@@ -102,8 +128,11 @@ def main(arguments: argparse.Namespace) -> None:
             f"{arguments.python} does not exist; `make vllm` makes that environment for a CPU, or name the Python of "
             "an environment with vLLM by --python"
         )
-    source = ModelSource(arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype)
+    source = ModelSource(
+        arguments.model_path, arguments.use_lora, arguments.base_model, arguments.torch_dtype,
+        max_pixels=arguments.max_pixels,
+    )  # fmt: skip
     extra = shlex.split(arguments.vllm_args)
-    command = server_command(source, arguments.python, arguments.host, arguments.port, extra)
+    command = server_command(source, arguments.python, arguments.host, arguments.port, extra, arguments.window_size)
     print(shlex.join(command), flush=True)
     os.execvp(command[0], command)

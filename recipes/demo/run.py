@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
 
     example = next((r for r in report.results if r.demonstration.annotation.success), report.results[0]).demonstration
-    records = {name: output / "predictions" / f"{example.episode}.{name}.jsonl" for name in ("adapter", "base")}
+    records = {name: output / "predictions" / f"{example.name}.{name}.jsonl" for name in ("adapter", "base")}
 
     say(
         "4/4 render the overlay video",

@@ -12,7 +12,9 @@ from annotate.page_files import PageScripts
 
 @pytest.fixture(scope="module")
 def client(video):
-    with TestClient(build_app(Store.open([video], TASK, video.parent / "labels"))) as client:
+    with TestClient(
+        build_app(Store.open([video], TASK, video.parent / "labels")), base_url="http://127.0.0.1"
+    ) as client:
         yield client
 
 

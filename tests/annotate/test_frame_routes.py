@@ -24,7 +24,7 @@ def client(video, tmp_path):
     cache = FrameCache(store)
     app = FastAPI()
     app.include_router(make_router(store, cache, BackgroundScanner(store, cache)))
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://127.0.0.1") as client:
         client.key = next(iter(store.episodes))
         client.version = store.version(client.key)
         yield client

@@ -6,7 +6,7 @@ import resource
 import shutil
 
 import pytest
-from annotate_page import serving
+from annotate_page import Editor, serving
 from material import TASK, write_video
 
 from dataset import read_annotation
@@ -53,7 +53,7 @@ def test_a_killed_server_loses_nothing_and_needs_no_reload(server, open_editor):
     assert [stage["subtask"] for stage in marking["stages"]] == ["reach", "lift"]
     editor.go(30)
     assert editor.number() == 30
-    editor.press("d", "Enter")
+    editor.press("d")
     editor.wait("finished", "true")
 
 
@@ -71,6 +71,71 @@ def test_a_reload_during_the_outage_brings_the_work_back(server, open_editor):
     editor.settled()
     assert editor.value("task") == "Only in this browser"
     assert marking_of(server)["task"] == "Only in this browser"
+
+
+def test_a_tab_that_is_closed_while_the_server_is_dead_keeps_every_edit(server, open_editor):
+    editor = open_editor(server)
+    editor.mark(9, "reach")
+    server.stop()
+    editor.page.evaluate("document.querySelector('#stages .text').value = 'reach out'")
+    editor.page.locator("#stages .text").first.dispatch_event("input")
+    editor.mark_without_waiting(19, "lift")  # both edits wait for the server
+    editor.wait("save", "failed")
+    asked = []
+    editor.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    editor.page.goto("about:blank")
+    assert asked == ["beforeunload"]
+    server.start()
+    editor.open()
+    editor.saved()
+    editor.settled()
+    assert editor.stages() == [(9, "reach out"), (19, "lift")]
+    assert [stage["subtask"] for stage in marking_of(server)["stages"]] == ["reach out", "lift"]
+    editor.page.goto("about:blank")
+    assert asked == ["beforeunload"]  # all is saved: no question
+
+
+def test_two_new_tabs_on_one_video_do_not_drop_each_others_copies(server, open_editor):
+    first = open_editor(server)
+    second = Editor(first.page.context.new_page(), server.url).open()  # the same browser
+    server.stop()
+    first.page.fill("#task", "of the first tab")
+    first.page.locator("#task").blur()
+    first.wait("save", "failed")
+    second.page.fill("#task", "of the second tab")
+    second.page.locator("#task").blur()
+    second.wait("save", "failed")
+    kept = second.page.evaluate("Object.values(localStorage).join()")
+    assert "of the first tab" in kept
+    assert "of the second tab" in kept
+    server.start()
+    first.wait("save", lambda value: value in ("saved", "conflict"))
+    second.wait("save", lambda value: value in ("saved", "conflict"))
+    assert {first.data("save"), second.data("save")} == {"saved", "conflict"}  # one of them is asked what to keep
+
+
+def test_starting_over_removes_the_annotation_and_undo_brings_it_back(server, open_editor):
+    editor = open_editor(server)
+    assert editor.text("save") == "nothing to save yet"
+    editor.mark(9, "reach")
+    assert editor.text("save") == "saved, unfinished"
+    editor.press("d")
+    editor.wait("finished", "true")
+    annotation = server.labels / "demo.json"
+    before = read_annotation(annotation)
+    editor.press("Backspace")
+    editor.settled()
+    assert "demo.json still holds what was finished before" in editor.text("stages-findings")
+    assert read_annotation(annotation) == before
+    editor.page.click("#start-over")
+    editor.page.click("#start-over-yes")
+    editor.page.wait_for_function("document.querySelector('#message').textContent.includes('a copy is in')")
+    assert not annotation.exists()
+    assert "still holds" not in editor.text("stages-findings")
+    editor.press("Control+z", "Control+z")
+    editor.settled()
+    assert editor.stages() == [(9, "reach")]
+    assert read_annotation(annotation) == before
 
 
 def state(path):
@@ -198,7 +263,7 @@ def test_a_login_protects_the_page_in_the_browser(video, tmp_path, open_editor):
     with serving("--video", tmp_path / "demo.mp4", "--task", TASK, "--auth", "anna:se:cret") as server:
         editor = open_editor(server, http_credentials={"username": "anna", "password": "se:cret"})
         editor.mark(29, "lift")
-        editor.press("d", "Enter")
+        editor.press("d")
         editor.wait("finished", "true")
         assert editor.number() == 29
         assert read_annotation(tmp_path / "demo.json").stages[0].end == 30

@@ -16,7 +16,7 @@ def test_marking_by_keyboard_writes_the_annotation(label):
     label.mark(29, "lift the block")
     assert not label.annotation.exists()
     assert "choose Done or Not done" in label.text("outcome-findings")
-    label.press("d")
+    label.press("d", "d")
     label.type("the block hangs in the air")
     label.press("Enter")
     label.wait("finished", "true")
@@ -102,7 +102,7 @@ def test_every_key_of_the_table(label):
     label.press("Escape")
     label.press("f")
     label.wait("finished", "false")
-    assert label.page.evaluate("document.activeElement.id") == "cutoff"
+    assert label.page.evaluate("document.activeElement.id") == "reached"
     label.press("Enter")
     label.settled()
     label.press("m")
@@ -218,14 +218,65 @@ def test_excluded_stages_split_and_outcomes(label):
     label.mark(19, "reach")  # inside "lift": splits it
     assert label.stages() == [(9, ""), (19, "reach"), (29, "lift")]
     label.press("f")
-    label.page.fill("#cutoff", "0.4")
+    label.page.fill("#reached", "40")
     label.press("Enter")
     label.wait("finished", "true")
     annotation = read_annotation(label.annotation)
     assert [(s.subtask, s.excluded) for s in annotation.stages] == [("", True), ("reach", False), ("lift", False)]
     assert (annotation.success, annotation.final_progress) == (False, 40.0)
-    label.page.fill("#cutoff", "1")
+    label.page.fill("#reached", "100")
     label.wait("finished", "false")
     label.settled()
-    assert "the cutoff is 1" in label.text("outcome-findings")
+    assert "100 % of the task were reached" in label.text("outcome-findings")
     assert read_annotation(label.annotation) == annotation  # what is not finished never touches what was
+
+
+def test_letters_after_a_refused_mark_stay_in_the_field(label):
+    label.mark(9, "reach")
+    label.mark_without_waiting(9, "again")  # a stage ends here already
+    label.page.wait_for_function("document.activeElement.id === 'subtask'")
+    assert "already ends at frame 9" in label.text("message")
+    label.press("End")
+    label.type(" xed")
+    assert label.value("subtask") == "again xed"
+    assert label.stages() == [(9, "reach")]
+    label.press("Escape", "ArrowRight")
+    label.press("Control+z")
+    label.settled()
+    assert label.text("message") == ""  # what it said is over
+
+
+def test_keys_after_the_outcome_are_keys_and_a_failure_takes_percent(label):
+    label.mark(9, "reach")
+    label.press("d", ".")
+    label.wait("shown", 10)
+    label.settled()
+    assert label.value("reason") == ""
+    label.press("f")
+    label.type("10")  # replaces what is proposed
+    label.press("Enter")
+    label.wait("finished", "true")
+    assert read_annotation(label.annotation).final_progress == 10.0
+
+
+def test_a_click_beside_a_boundary_moves_nothing(label):
+    label.mark(9, "reach")
+    x, y = label.point(10, 60)
+    label.page.mouse.move(x, y)
+    label.page.mouse.down()
+    label.page.mouse.move(x + 1.5, y)
+    label.page.mouse.up()
+    label.settled()
+    assert label.stages() == [(9, "reach")]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1000, 700), (1920, 1080), (3840, 2160)])
+def test_picture_and_timeline_are_seen_together_in_windows_of_every_size(label, width, height):
+    label.page.set_viewport_size({"width": width, "height": height})
+    label.page.wait_for_timeout(300)
+    picture, track = (label.page.locator(name).bounding_box() for name in ("#pictures", "#track"))
+    assert picture["y"] >= 0
+    assert track["y"] + track["height"] <= height
+    assert track["width"] >= 0.9 * width
+    assert abs(2 * track["x"] + track["width"] - width) <= 20  # in the middle
+    assert picture["height"] >= 0.3 * height

@@ -35,7 +35,7 @@ def test_the_task_differs_per_episode(desk, open_editor, label):
     assert label.value("task") == "Wipe the table"
 
 
-def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
+def test_stage_texts_come_from_another_episode_of_the_task(video, tmp_path, open_editor):
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         shutil.copy(video, tmp_path / name)
     (tmp_path / "d.mp4").write_bytes(b"no video at all")
@@ -47,7 +47,7 @@ def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
         editor.press("Enter")
         editor.mark(9, "reach")
         editor.mark(29, "lift")
-        editor.press("d", "Enter")
+        editor.press("d")
         editor.wait("finished", "true")
         assert editor.text("queue-count") == "1 of 4 labelled"
         editor.press("u")
@@ -63,12 +63,14 @@ def test_stage_texts_come_from_the_episode_before(video, tmp_path, open_editor):
         assert editor.stages() == [(14, "reach"), (34, "lift")]
         editor.press("n")
         editor.page.wait_for_timeout(600)
+        assert editor.text("copy") == "Copy from a"  # an unfinished episode is nearer, a finished one is better
         editor.press("c")
         editor.settled()
-        assert editor.stages() == [(14, "reach"), (34, "lift")]
+        assert editor.stages() == [(9, "reach"), (29, "lift")]
+        assert "copied the stages of a," in editor.text("message")
         editor.press("n")
         editor.page.wait_for_timeout(600)
-        assert "d.mp4: video" in editor.text("problem")  # shown, and never replaced by invented frames
+        assert "d: video" in editor.text("problem")  # shown, and never replaced by invented frames
         assert editor.page.locator("#pictures canvas").count() == 0
         editor.press("p")
         editor.wait("shown", lambda value: value != "")
@@ -82,7 +84,6 @@ def test_the_samples_of_a_recipe_are_shown_with_findings_and_the_command(label):
     label.wait("samples", "stopped")
     assert "1 thing to correct first" in label.text("samples-summary")
     label.press("d")
-    label.press("Enter")
     label.press("Control+Enter")
     label.wait("samples", "done")
     findings = label.page.evaluate(
@@ -149,7 +150,6 @@ def test_predictions_of_base_and_adapter_beside_the_timeline(label, tmp_path):
     video = label.annotation.with_suffix(".mp4")
     label.mark(29, "lift")
     label.press("d")
-    label.press("Enter")
     label.settled()
     base = write_predictions(tmp_path / "base.jsonl", video, [(frame, 50.0) for frame in range(0, 40, 4)])
     adapter = write_predictions(
@@ -182,7 +182,7 @@ def test_predictions_of_base_and_adapter_beside_the_timeline(label, tmp_path):
     label.page.wait_for_timeout(200)
     assert "frame 8: no percentage" in label.page.locator("#answers .card").nth(1).inner_text()
     bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"frame_index": 3}\n')
+    bad.write_text('{"video_path": "v.mp4", "frame_index": 3}\n')
     label.page.set_input_files("#prediction-files", [bad])
     label.page.wait_for_timeout(300)
     assert f"bad.jsonl, line 1: the key 'progress' is missing; {REMEDY}" in label.text("message")
@@ -199,7 +199,7 @@ def test_hostile_text_is_shown_literally(video, tmp_path, open_editor):
         editor = open_editor(server)
         assert editor.value("task") == HOSTILE
         editor.mark(9, HOSTILE)
-        editor.press("d")
+        editor.press("d", "d")
         editor.type(HOSTILE)
         editor.press("Enter")
         editor.wait("finished", "true")
@@ -209,7 +209,7 @@ def test_hostile_text_is_shown_literally(video, tmp_path, open_editor):
         assert HOSTILE.replace("\u202e", "") in editor.page.locator("#sample-cards pre").first.inner_text().replace(
             "\u202e", ""
         )
-        assert "${1+1} {{2+2}}.mp4" in editor.text("episode")
+        assert "${1+1} {{2+2}}" in editor.text("episode")
         assert editor.page.locator("#stage-timeline img[src='x']").count() == 0
         assert editor.page.title().startswith("Onetake")
         assert "python -m train" in editor.page.locator("#command code").inner_text()

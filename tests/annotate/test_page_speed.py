@@ -126,7 +126,7 @@ def test_a_minute_of_five_stages_takes_few_keys(tmp_path, open_editor, capsys):
             editor.press("a")  # accept it: the text field has the focus
             editor.type(text)
             editor.press("Enter")
-        editor.press("d")
+        editor.press("d", "d")
         editor.type("the bin holds the block")
         editor.press("Enter")
         editor.wait("finished", "true")

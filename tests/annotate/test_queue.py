@@ -57,6 +57,11 @@ def test_cameras_are_found_by_name(folder, video):
 def test_paths_that_do_not_do_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="no such file or folder"):
         find_episodes([folder / "none.mp4"])
+    with pytest.raises(ValueError, match="is an address, and only files are read; download it first"):
+        find_episodes(["https://example.org/v.mp4"])
+    (folder / "x.hdf5").touch()
+    with pytest.raises(ValueError, match="is an HDF5 file, not a video"):
+        find_episodes([folder / "x.hdf5"])
     with pytest.raises(ValueError, match="no video was given"):
         find_episodes([])
     (tmp_path / "empty").mkdir()
@@ -65,3 +70,11 @@ def test_paths_that_do_not_do_are_refused(folder, tmp_path):
     shutil.copy(folder / "a.mp4", folder / "a.mkv")
     with pytest.raises(ValueError, match="would share the annotation"):
         find_episodes([folder])
+
+
+def test_nested_folders_and_globs(folder):
+    (folder / "day2").mkdir()
+    shutil.copy(folder / "a.mp4", folder / "day2" / "c.mp4")
+    names = [str(episode.video.relative_to(folder)) for episode in find_episodes([folder]).values()]
+    assert names == ["a.mp4", "b.mp4", "day2/c.mp4"]
+    assert [e.video.name for e in find_episodes([str(folder / "**" / "c.mp4")]).values()] == ["c.mp4"]

@@ -106,7 +106,8 @@ def test_recipes_are_those_of_the_working_directory(store, key, tmp_path, monkey
 def test_an_unfinished_episode_gives_findings_only(store, key, annotation_path):
     store.save(key, Marking(TASK, (Stage("reach", 0, 10),)), store.load(key)[1])
     preview = preview_samples(store, key, NANO)
-    assert [finding.about for finding in preview.findings] == ["outcome"]
+    assert [finding.about for finding in preview.findings] == ["outcome", "stages"]
+    assert "demo.json still holds what was finished before" in preview.findings[1].message
     assert (preview.summary, preview.command, preview.counts, preview.samples) == ("", "", {}, ())
     assert not (annotation_path.parent / "samples").exists()
 

@@ -1,10 +1,13 @@
 import json
+import shutil
+import threading
 
 import pytest
 from material import TASK, make_annotation, write_video
 
 from annotate import ConflictError, Marking, ReplacedError, Store
-from dataset import Stage, read_annotation, write_annotation
+from annotate.other_episodes import episode_like
+from dataset import Stage, VideoReader, read_annotation, write_annotation
 
 STAGES = (Stage("reach", 0, 10), Stage("lift", 10, 30))
 FINISHED = Marking(TASK, STAGES, True, "it hangs")
@@ -88,11 +91,58 @@ def test_the_queue_goes_round(store, first):
 
 def test_an_episode_takes_task_and_stages_from_the_one_before(store, first, tmp_path):
     second = list(store.episodes)[1]
-    assert store.earlier(second) is None
+    assert episode_like(store.episodes, second, "Wipe the table") is None
     store.save(first, Marking("Wipe the table", STAGES), store.load(first)[1])
-    assert store.earlier(second) == (Marking("Wipe the table", STAGES), 40)
+    assert episode_like(store.episodes, second, "wipe the table.") == (first, Marking("Wipe the table", STAGES))
+    assert episode_like(store.episodes, second, TASK) is None  # stages of another task are no help
     assert store.load(second)[0] == Marking(TASK)  # the command line's task goes first
     assert Store.open([tmp_path]).load(second)[0] == Marking("Wipe the table")
+
+
+def test_a_done_episode_gives_its_stages_before_a_nearer_failure(video, tmp_path):
+    for name in "abc":
+        shutil.copy(video, tmp_path / f"{name}.mp4")
+    store = Store.open([tmp_path], TASK)
+    done, failed, new = store.episodes
+    store.save(done, FINISHED, store.load(done)[1])
+    store.save(failed, Marking(TASK, STAGES[:1], False, final_progress=30.0), store.load(failed)[1])
+    assert episode_like(store.episodes, new, TASK)[0] == done
+
+
+def test_starting_over_takes_the_annotation_away_and_keeps_a_copy(store, first, tmp_path):
+    revision = store.save(first, FINISHED, store.load(first)[1]).revision
+    with pytest.raises(ConflictError, match="changed elsewhere"):
+        store.clear(first, "another")
+    revision, kept = store.clear(first, revision)
+    assert not list(tmp_path.glob("*.json"))
+    assert read_annotation(tmp_path / kept).stages == STAGES
+    assert store.load(first) == (Marking(TASK), revision)
+    assert store.episode(first).status == "new"
+    assert store.clear(first, revision) == (revision, None)
+
+
+def test_nobody_waits_while_another_video_is_indexed(store, first, monkeypatch):
+    second = list(store.episodes)[1]
+    entered, go_on = threading.Event(), threading.Event()
+    original = VideoReader.__init__
+
+    def slow(self, path, *arguments):
+        if path == store.episode(second).video:
+            entered.set()
+            assert go_on.wait(20)
+        original(self, path, *arguments)
+
+    monkeypatch.setattr(VideoReader, "__init__", slow)
+    other = threading.Thread(target=store.load, args=(second,))
+    other.start()
+    assert entered.wait(20)
+    done = threading.Thread(target=lambda: store.save(first, FINISHED, store.load(first)[1]))
+    done.start()
+    done.join(10)
+    finished = not done.is_alive()
+    go_on.set()
+    other.join()
+    assert finished
 
 
 def test_a_full_disk_leaves_the_old_state(store, first, tmp_path, monkeypatch):

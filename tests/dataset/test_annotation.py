@@ -8,6 +8,7 @@ from material import DEMO, make_annotation
 
 from dataset.annotation import Annotation, AnnotationError, Camera, Stage
 from dataset.annotation_file import read_annotation, write_annotation
+from dataset.task_plan import with_plan
 
 
 def test_written_and_read_back_is_the_same(video, tmp_path):
@@ -120,6 +121,23 @@ def test_cameras_annotator_and_fall_backs_survive(video, tmp_path):
     annotation = replace(annotation, stages=stages)
     write_annotation(tmp_path / "a.json", annotation)
     assert read_annotation(tmp_path / "a.json") == annotation
+
+
+def test_weights_survive_and_nothing_of_a_plan_is_written(video, tmp_path):
+    path, success = tmp_path / "a.json", make_annotation(video, 10, 30)
+    stages = (replace(success.stages[0], weight=2.5), success.stages[1])
+    failure = with_plan(replace(success, stages=stages, success=False, final_progress=50.0), [success])
+    assert failure.plan is not None
+    write_annotation(path, failure)
+    assert read_annotation(path) == failure
+    assert read_annotation(path).plan is None
+    document = json.loads(path.read_text())
+    assert "plan" not in document and [stage.get("weight") for stage in document["stages"]] == [2.5, None]
+    document["stages"][1]["weight"] = -1
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"has the weight -1; it must be a positive number") as caught:
+        read_annotation(path)
+    assert caught.value.problems[0].place == "stages[1].weight"
 
 
 def test_fields_of_a_later_version_are_kept_when_it_is_written_again(video, tmp_path):

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from material import DEMO, ROOT, TASK, make_annotation, numbered_frame
 
 from dataset.__main__ import findings_table
@@ -15,7 +17,11 @@ from dataset.annotation import Stage
 from dataset.annotation_file import write_annotation
 from dataset.budget import TokenBudget, read_token_budget
 from dataset.check import Finding, check_demonstrations, check_files
-from dataset.demonstration import Demonstration
+from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.ffmpeg import index_stream
+from dataset.index_cache import IndexCache
+from dataset.preview import write_preview
+from dataset.samples import SamplingSpec, build_sample_set
 from dataset.similarity import longest_still_run
 from dataset.window import WindowSpec
 from infer.model.transformers_internals import resized_shape
@@ -155,12 +161,38 @@ def test_frames_that_look_alike(still_video, tmp_path):
     assert not any("look alike" in finding.message for finding in check_files([tmp_path / "a.json"])[1])
 
 
+def test_a_video_is_demuxed_once_for_all_that_is_checked_and_made(annotation_path, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("dataset.index_cache.SETTLED_SEC", 0.0)
+    cache = IndexCache(lambda path: read.append(path.name) or index_stream(path), frames=lambda index: len(index.pts))
+    monkeypatch.setattr("dataset.video._indexes", cache)
+    window = WindowSpec(4, stride=2)
+    demonstrations, _ = check_files([annotation_path], labels="visual", window=window, budget=TokenBudget())
+    read_demonstrations([annotation_path])
+    build_sample_set(demonstrations, window, SamplingSpec(), "visual")
+    write_preview(tmp_path / "p.html", demonstrations, [], "visual")
+    assert read == ["demo.mp4"]
+
+
 def test_the_longest_still_run():
     hashes = np.zeros((9, 64), dtype=bool)
     hashes[3:7] = True
     assert longest_still_run(hashes) == (3, 4)
     drifting = np.tril(np.ones((30, 64), dtype=bool))  # one bit more in each frame: slow, but not still
     assert longest_still_run(drifting)[1] == 2
+    turned = np.zeros((6, 8), dtype=bool)
+    turned[1:, 0] = turned[2:, 1] = True  # the run of frame 0 ends at frame 1, that of frame 1 at the last one
+    assert longest_still_run(turned) == (1, 5)
+
+
+@given(bits=st.lists(st.integers(0, 15), min_size=1, max_size=30))
+def test_no_still_run_is_longer(bits):
+    hashes = np.array([[bit >> place & 1 for place in range(4)] for bit in bits], dtype=bool)
+    runs = []
+    for first in range(len(hashes)):
+        alike = [np.count_nonzero(later != hashes[first]) <= 1 for later in hashes[first:]]
+        runs.append(alike.index(False) if False in alike else len(alike))
+    assert longest_still_run(hashes) == (runs.index(max(runs)), max(runs))
 
 
 def test_image_tokens_are_counted_as_the_image_processor_does():

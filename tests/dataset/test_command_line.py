@@ -1,6 +1,8 @@
 """The options that all commands share."""
 
 import argparse
+import errno
+import warnings
 from importlib import import_module
 
 import pytest
@@ -73,3 +75,40 @@ def test_a_refused_video_is_an_error_message(tmp_path, monkeypatch, capsys):
         run_command(parser, lambda arguments: print(video_module.VideoReader(video).fps))
     assert ended.value.code == 2
     assert 'use video backend "pyav"' in capsys.readouterr().err
+
+
+def run(monkeypatch, command, flags=()) -> int:
+    """Run a command with one option; return its exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, default=8, help="how many")
+    parser.add_argument("--output", help="a file (default: none)")
+    parser.add_argument("--force", action="store_true", help="go on")
+    monkeypatch.setattr("sys.argv", ["program", *flags])
+    with pytest.raises(SystemExit) as ended:
+        run_command(parser, command)
+    return ended.value.code
+
+
+def test_help_names_every_default(monkeypatch, capsys):
+    assert run(monkeypatch, print, ["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "how many (default: 8)" in shown and "a file (default: none)\n" in shown and "go on\n" in shown
+
+
+def test_a_full_disk_is_one_line_with_the_file(monkeypatch, capsys):
+    def command(arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "out.jsonl")
+
+    assert run(monkeypatch, command) == 2
+    assert capsys.readouterr().err == (
+        "error: no space is left on the disk for out.jsonl; free some and run the same command again\n"
+    )
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    def command(arguments):
+        print(warnings.formatwarning(UserWarning("slow\n  disk"), UserWarning, "f.py", 3), end="")
+        print(warnings.formatwarning(FutureWarning("old"), FutureWarning, "f.py", 3), end="")
+
+    assert run(monkeypatch, command) == 0
+    assert capsys.readouterr().out == "warning: slow disk\nwarning: old (FutureWarning, f.py:3)\n"

@@ -79,8 +79,124 @@ def test_a_label_studio_export_made_by_hand(video, tmp_path):
     other = {"data": {"video": "/data/upload/1/77aa-other.mp4"}, "annotations": []}
     task = {"data": {"video": "/data/upload/1/0a1b2c3d-demo.mp4"}, "annotations": [{"result": rows}]}
     (tmp_path / "export.json").write_text(json.dumps([other, task]))
-    outline = import_outline(tmp_path / "export.json", "label_studio", video)
+    outline = import_outline(tmp_path / "export.json", "label_studio", video, project_fps=25)
     assert contiguous(outline.stages) == (Stage("open", 0, 10), Stage("close", 10, 30))
+
+
+def label_studio_export(folder, *ranges, **data):
+    rows = [
+        {"type": "timelinelabels", "value": {"ranges": [{"start": start, "end": end}], "timelinelabels": [f"s{start}"]}}
+        for start, end in ranges
+    ]
+    path = folder / "export.json"
+    path.write_text(json.dumps([{"data": {"video": "demo.mp4", **data}, "annotations": [{"result": rows}]}]))
+    return path
+
+
+def test_label_studio_counts_frames_at_a_rate_of_its_own(video, tmp_path):
+    """The video has 40 frames in 1.6 s; at 50 frames per second its second half begins at frame 41 of 80."""
+    path = label_studio_export(tmp_path, (1, 40), (41, 60))
+    with pytest.raises(ValueError, match=r"does not say .* has 25; add --project_fps: the frameRate .* 24 if none"):
+        import_outline(path, "label_studio", video)
+    halves = (Stage("s1", 0, 20), Stage("s41", 20, 30))
+    assert import_outline(path, "label_studio", video, project_fps=50).stages == halves
+    named = label_studio_export(tmp_path, (1, 40), (41, 60), fps="50")  # frameRate="$fps"
+    assert import_outline(named, "label_studio", video).stages == halves
+    slow = write_video(tmp_path / "slow.mp4", 40, fps=24)
+    plain = label_studio_export(tmp_path, (1, 20))  # the rate that Label Studio takes by itself
+    assert import_outline(plain, "label_studio", slow).stages == (Stage("s1", 0, 20),)
+    with pytest.raises(ValueError, match="--project_fps is for label_studio"):
+        import_outline(path, "csv", video, project_fps=50)
+
+
+def test_names_and_outcomes_of_other_tools_in_any_case(video, tmp_path):
+    annotation = replace(make_annotation(video, 10, 30, success=False, final_progress=37.5), video=str(video))
+    write_annotation(tmp_path / "a.json", annotation)
+    for form, changes in (
+        ("via", [('"stage"', '"Stage"'), ('"outcome"', '"Outcome"'), ('"final_progress"', '"Final progress"')]),
+        ("label_studio", [('"outcome"', '"Outcome"')]),
+    ):
+        text = export_annotation(tmp_path / "a.json", form)
+        for old, new in [*changes, ('"not done"', '"Not_Done"'), ('"37.5"', '"37,5 %"')]:
+            text = text.replace(old, new)
+        (tmp_path / "other").write_text(text)
+        outline = import_outline(tmp_path / "other", form, video)
+        assert (outline.success, outline.final_progress, len(outline.stages)) == (False, 37.5, 2)
+        (tmp_path / "other").write_text(text.replace("Not_Done", "failed"))
+        with pytest.raises(ValueError, match='outcome: "failed"; write done or not done'):
+            import_outline(tmp_path / "other", form, video)
+
+
+def test_frames_and_times_outside_the_video_are_refused(video, tmp_path):
+    with pytest.raises(ValueError, match="starts at frame 0; Label Studio counts from 1"):
+        import_outline(label_studio_export(tmp_path, (0, 20), fps=25), "label_studio", video)
+    with pytest.raises(ValueError, match=r"begins or ends at 2\.4 s, and the video lasts from 0 to 1\.60 s"):
+        import_outline(label_studio_export(tmp_path, (1, 60), fps=25), "label_studio", video)
+    write_annotation(tmp_path / "a.json", replace(make_annotation(video, 10, 30), video=str(video)))
+    project = json.loads(export_annotation(tmp_path / "a.json", "via"))
+    project["metadata"]["1_stage002"]["z"] = [0.4, 1.62]  # a player may round the end up
+    (tmp_path / "p.json").write_text(json.dumps(project))
+    assert import_outline(tmp_path / "p.json", "via", video).stages[1].end == 40
+    project["metadata"]["1_stage002"]["z"] = [0.4, 12.5]
+    (tmp_path / "p.json").write_text(json.dumps(project))
+    with pytest.raises(ValueError, match=r"p\.json: a segment begins or ends at 12\.5 s, and the video lasts"):
+        import_outline(tmp_path / "p.json", "via", video)
+    (tmp_path / "t.csv").write_text("subtask,last_frame\nopen,99\n")
+    outline = replace(import_outline(tmp_path / "t.csv", "csv", video), task="t", success=True)
+    with pytest.raises(ValueError, match="ends at frame 100, but the video has 40 frames"):
+        annotation_from_outline(outline, video, tmp_path / "b.json")
+
+
+TABLE = (
+    "Subtask;First Frame;Last frame;EXCLUDED;Final progress;Outcome\r\n"
+    "öffnen;0;9,00;No;37,5 %;Not Done\r\n;;;;;\r\nweg; ;29;;;\r\n;;;;;\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TABLE.encode("utf-8-sig"),
+        b"sep=;\r\n" + TABLE.encode(),
+        b"\r\n" + TABLE.encode(),
+        TABLE.replace(";", "\t").encode("utf-16"),  # Excel's "Unicode text"
+        TABLE.replace("9,00", "9.0").replace("37,5 %", "37.5").replace(";", ",").encode(),
+        TABLE.replace("\r\n", "\r").encode(),
+    ],
+    ids=["semicolons", "with a hint", "after an empty row", "tabs in UTF-16", "commas", "old line ends"],
+)
+def test_tables_as_spreadsheets_write_them(video, tmp_path, data):
+    (tmp_path / "t.csv").write_bytes(data)
+    outline = import_outline(tmp_path / "t.csv", "csv", video)
+    assert outline.stages == (Stage("öffnen", 0, 10), Stage("weg", 10, 30))
+    assert (outline.success, outline.final_progress) == (False, 37.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (TABLE.encode("latin-1"), 'row 2 holds a letter that is not UTF-8; save the table as "CSV UTF-8"'),
+        (b"PK\x03\x04 workbook", 'the file is a workbook; save the sheet as "CSV UTF-8"'),
+        (b"\r\n", "the table is empty; its first row names the columns subtask, last_frame"),
+        (b"text,end\nopen,9\n", "lacks the column subtask and last_frame; its first row names the columns text, end;"),
+        (b"subtask,last_frame,exclude\nopen,9,yes\n", 'has a column "exclude"; did you mean excluded'),
+        (b"subtask,last_frame\nopen, then close,9\n", "row 2 has more cells than columns; put texts"),
+        (b"subtask,last_frame,task\na,9,open\nb,19,close\n", 'row 3, column task: "close", but row 2 says "open"'),
+        (b"subtask,last_frame,fps\na,9,50\n", "counted at 50 frames per second, and demo.mp4 has 25"),
+        (b"video,subtask,last_frame\ndemo.mp4,a,9\nb.mp4,a,9\n,b,19\n", "row 4, column video: empty"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused_with_a_remedy(video, tmp_path, data, message):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(ValueError) as caught:
+        import_outline(tmp_path / "t.csv", "csv", video)
+    assert message in str(caught.value)
+
+
+def test_a_table_of_several_videos(video, tmp_path):
+    table = "video,subtask,last_frame\nC:\\clips\\demo.mp4,a,9\n/clips/other.mp4,b,5\ndemo.mp4,c,19\n"
+    (tmp_path / "t.csv").write_text(table)
+    assert [stage.subtask for stage in import_outline(tmp_path / "t.csv", "csv", video).stages] == ["a", "c"]
 
 
 def test_a_table_needs_two_columns(video, tmp_path):
@@ -128,6 +244,8 @@ def test_the_command(video, tmp_path):
     assert result.returncode == 0, result.stderr
     assert read_annotation(back).task == TASK
     assert "2 stages of 40 frames" in result.stdout
+    for output in (table, video):
+        assert "is also read" in run(table, "--from", "csv", "--video", video, "--output", output).stderr
     table.write_text("subtask,last_frame\nopen,9\n")
     result = run(table, "--from", "csv", "--video", video, "--output", back)
     assert result.returncode == 2 and "--task --outcome" in result.stderr

@@ -55,6 +55,19 @@ def test_a_moved_video_is_looked_for_where_one_says(annotation_path, tmp_path_fa
     assert read_demonstration(annotation_path, search=[elsewhere]).video == str(moved)
 
 
+def test_frames_and_rate_are_compared_with_the_video(annotation_path):
+    """Windows follow the rate of the annotation in training and that of the video at inference."""
+    annotation = read_annotation(annotation_path)
+    write_annotation(annotation_path, replace(annotation, fps=50.0, num_frames=52))
+    with pytest.raises(AnnotationError) as caught:
+        read_demonstration(annotation_path)
+    assert [problem.place for problem in caught.value.problems] == ["num_frames", "fps"]
+    assert "num_frames is 52, but" in str(caught.value) and "has 40 frames; write 40" in str(caught.value)
+    assert "fps is 50.0, but" in str(caught.value) and "has 25.0 frames per second; write 25.0" in str(caught.value)
+    write_annotation(annotation_path, replace(annotation, fps=25.001))  # rounded by hand
+    assert read_demonstration(annotation_path).annotation.fps == 25.001
+
+
 def test_a_fingerprint_of_the_earlier_form_is_refused_with_the_remedy(annotation_path):
     old = "sha256:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b"
     annotation = replace(read_annotation(annotation_path), cameras=(Camera("wrist", "w.mp4", old),))
@@ -71,6 +84,8 @@ def test_all_files_that_cannot_be_used_are_named_at_once(annotation_path, tmp_pa
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError) as caught:
         read_demonstrations([tmp_path / "broken.json", annotation_path, tmp_path / "missing.json"])
+    with pytest.raises(ValueError, match=r"demo\.mp4: is no text; name an annotation \(JSON\), not a video"):
+        read_demonstrations(annotation_path.with_suffix(".mp4"))
     assert "broken.json: no valid JSON" in str(caught.value) and "missing.json: no such file" in str(caught.value)
 
 

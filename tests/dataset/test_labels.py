@@ -184,3 +184,15 @@ def test_curves_with_fall_backs_stay_inside_and_fall_only_there(data, lengths, s
         assert not falls
     if success:
         assert curve[-1] == 100.0
+
+
+def test_weights_of_ones_own_replace_the_lengths():
+    annotation = annotated(4, 40, 4, tail=1)
+    stages = (replace(annotation.stages[0], weight=3.0), *annotation.stages[1:])  # the others count 1
+    np.testing.assert_allclose(label_curve(replace(annotation, stages=stages))[[0, 4, 44, 48]], [0, 60, 80, 100])
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan")])
+def test_a_weight_is_a_positive_number(weight):
+    with pytest.raises(ValueError, match=r"has the weight .*; it must be a positive number, or be left out"):
+        Stage("a", 0, 1, weight=weight)

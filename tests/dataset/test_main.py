@@ -48,6 +48,35 @@ def test_errors_are_listed_by_check_and_stop_everything_else(annotation_path, tm
     assert not (tmp_path / "s.jsonl").exists()
 
 
+def test_no_output_replaces_an_input(annotation_path, tmp_path):
+    video, kept = annotation_path.with_suffix(".mp4"), annotation_path.read_bytes()
+    samples = tmp_path / "s.jsonl"
+    samples.symlink_to(annotation_path)  # another name of the same file
+    (tmp_path / "folder.jsonl").mkdir()
+    for words, message in (
+        (("--output", annotation_path), "demo.json is also read by this command; name another file"),
+        (("--output", samples), "s.jsonl is also read"),
+        (("--preview", annotation_path), "demo.json is also read"),
+        (("--preview", video), "demo.mp4 is also read"),
+        (("--output", tmp_path / "a.jsonl", "--preview", tmp_path / "a.jsonl"), "a.jsonl is also read"),
+        (("--output", tmp_path / "folder.jsonl"), "folder.jsonl is a folder; name a file in it"),
+        (("--output", tmp_path / "s.csv"), r"s.csv: the name must end in .jsonl or .parquet"),
+        (("--preview", annotation_path / "p.html"), "a file is where its folder should be"),
+    ):
+        with pytest.raises((ValueError, OSError), match=message):
+            run(annotation_path, *words)
+    assert annotation_path.read_bytes() == kept and video.stat().st_size > 1000
+
+
+def test_a_folder_and_a_glob_of_annotations(annotation_path, tmp_path, capsys):
+    (tmp_path / "day2").mkdir()
+    document = json.loads(annotation_path.read_text())
+    (tmp_path / "day2" / "b.json").write_text(json.dumps(document | {"video": "../demo.mp4"}))
+    for named in (tmp_path, tmp_path / "**" / "*.json"):
+        assert run(named, "--check") == 0
+        assert "checked 2 demonstration(s)" in capsys.readouterr().out
+
+
 def test_what_to_write_must_be_said(annotation_path):
     with pytest.raises(ValueError, match="--output is missing"):
         run(annotation_path)

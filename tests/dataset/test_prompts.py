@@ -29,6 +29,8 @@ def test_completion_is_the_format_to_the_byte():
         "Therefore, the estimated progress is <progress>100%</progress>."
     )
     assert build_completion(100.0, ()).startswith("Image shows the final result.\nTherefore")
+    assert "<progress>99.99%</progress>" in build_completion(99.996, ("stack it",))  # not 100.00 with a step left
+    assert "<progress>99.99%</progress>" in build_completion(100.0, ("stack it",))
 
 
 def test_impossible_progress_is_refused():
@@ -58,6 +60,27 @@ def test_impossible_progress_is_refused():
         ("<progress></progress>", None, ()),
         ("<progress>41.7", None, ()),
         ("", None, ()),
+        ("1.) reach\n2.) grasp", None, ("reach", "grasp")),
+        ("001: reach\n002: grasp", None, ("reach", "grasp")),
+        ("(1) reach\n(2) grasp", None, ("reach", "grasp")),
+        ("1.reach\n2 . grasp", None, ("reach", "grasp")),
+        ("1. 3.5 cm to the left\n3.5 cm up and 12:30 later", None, ("3.5 cm to the left",)),
+        ("- reach\n- grasp", None, ("reach", "grasp")),
+        ("* reach\n•grasp", None, ("reach", "grasp")),
+        ("1. reach\n   - slowly\n2. grasp", None, ("reach", "grasp")),
+        ("**Done**\n-5 degrees", None, ()),
+        ("1. reach 2. grasp Therefore, the progress is <progress>40%</progress>.", 40.0, ("reach", "grasp")),
+        ("Required: 1. reach. 2. grasp it. <progress>40%</progress>", 40.0, ("reach.", "grasp it.")),
+        ("Steps: 1) reach <progress>40</progress>", 40.0, ("reach",)),
+        ("1. reach\n2. grasp Therefore, it is <progress>40%</progress>", 40.0, ("reach", "grasp")),
+        ("1. reach\n2. grasp <progress>40%</progress>", 40.0, ("reach", "grasp")),
+        ("Image shows the final result. Reason: 1. it is in 2. it is shut.", None, ()),
+        ("No step is left, lamp 1. is on <progress>100</progress>", 100.0, ()),
+        ("<progress>84,13%</progress>", 84.13, ()),
+        ("<progress>1,000%</progress>", None, ()),
+        ("<progress > 41.7 % </progress >.", 41.7, ()),
+        ("< Progress>41.7</ progress>", 41.7, ()),
+        ("&lt;progress&gt;41.7%&lt;/progress&gt;", 41.7, ()),
     ],
 )  # fmt: skip
 def test_answers_are_read(answer, progress, remaining):
@@ -75,7 +98,8 @@ def test_reasoning_leaves_the_progress_sentence_out():
 @given(progress=st.floats(0, 100), remaining=st.lists(LINE.filter(str.strip), max_size=5))
 def test_what_is_built_is_parsed(progress, remaining):
     answer = parse_answer(build_completion(progress, tuple(remaining)))
-    assert answer.progress == pytest.approx(progress, abs=0.005001)
+    most = 99.99 if remaining else 100.0
+    assert answer.progress == pytest.approx(min(progress, most), abs=0.005001)
     assert len(answer.remaining) == len(remaining)
 
 
@@ -122,7 +146,8 @@ def test_a_number_is_never_taken_from_outside_the_tag(pieces):
 def test_texts_survive_there_and_back(progress, reason, remaining):
     completion = build_completion(progress, tuple(remaining), reason)
     answer = parse_answer(completion)
-    assert answer.progress == pytest.approx(round(progress, 2), abs=1e-9)
+    most = 99.99 if remaining else 100.0
+    assert answer.progress == pytest.approx(min(round(progress, 2), most), abs=1e-9)
     assert answer.remaining == tuple(" ".join(text.split()) for text in remaining)
     assert "Therefore" not in answer.reasoning.splitlines()[-1]
     assert completion.startswith(answer.reasoning)
@@ -141,5 +166,12 @@ def test_the_answer_about_another_task_is_parsed():
 
 
 def test_endless_answers_are_read_in_no_time():
-    for text in ("a" * 200_000, "<progress>" * 20_000, "1. " * 60_000, "." * 200_000 + "<progress>5</progress>"):
+    for text in (
+        "1" * 9_000 + ". x",
+        "<progress>5" + " " * 50_000,
+        "a" * 200_000,
+        "<progress>" * 20_000,
+        "1. " * 60_000,
+        "." * 200_000 + "<progress>5</progress>",
+    ):
         assert parse_answer(text).progress in (None, 5.0)

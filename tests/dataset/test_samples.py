@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from material import DEMO, ROOT, TASK, make_annotation
+from material import DEMO, ROOT, TASK, make_annotation, write_video
 
 from dataset.annotation import Annotation, Stage
-from dataset.demonstration import Demonstration, read_demonstrations
+from dataset.annotation_file import write_annotation
+from dataset.demonstration import Demonstration, read_demonstration, read_demonstrations
 from dataset.labels import label_curve
 from dataset.prompts import build_prompt, parse_answer
-from dataset.sample_file import VqaSample, from_dataset, read_samples, to_dataset, write_samples
+from dataset.sample_file import VqaSample, from_dataset, meta_path, read_samples, to_dataset, write_samples
 from dataset.samples import SamplingSpec, build_sample_set, build_samples, demonstration_curve
 from dataset.similarity import frame_similarity
 from dataset.video import VideoReader
@@ -50,6 +51,39 @@ def test_prompt_answer_and_label_agree(demonstration):
 def test_windows_come_from_the_one_function(demonstration):
     for sample in build_samples(demonstration, WINDOW, SamplingSpec()):
         assert sample.window_frame_indices == window_indices(WINDOW, sample.frame_index, 25.0)
+
+
+def test_windows_of_a_video_of_varying_rate_go_by_time(tmp_path):
+    times = [*range(0, 800, 80), *range(800, 2000, 40)]  # milliseconds: 12.5 frames per second, then 25
+    video = write_video(tmp_path / "v.mp4", len(times), times=times)
+    write_annotation(tmp_path / "v.json", make_annotation(video, 20, 35))
+    reader = VideoReader(video)
+    assert reader.timing is reader.timestamps_sec
+    demonstration = read_demonstration(tmp_path / "v.json")
+    window = WindowSpec(size=4, rate_hz=6.25)
+    samples = build_samples(demonstration, window, SamplingSpec(reversed_share=1.0))
+    by_frame = {(s.frame_index, s.direction): s.window_frame_indices for s in samples}
+    assert by_frame[9, "forward"] == (3, 5, 7, 9)
+    assert by_frame[30, "forward"] == (18, 22, 26, 30)
+    assert by_frame[9, "reversed"] == (20, 16, 12, 9)  # 1.2, 1.04, 0.88 and 0.72 s
+    for (t, direction), indices in by_frame.items():
+        if direction == "forward":
+            assert indices == window_indices(window, t, reader.timestamps_sec)
+
+
+@pytest.mark.parametrize(("name", "fps"), [("v.mp4", 25), ("v.mkv", 30), ("v.mkv", 24), ("v.gif", 30)])
+def test_windows_of_a_video_of_a_constant_rate_count_frames(tmp_path, name, fps):
+    codec = "gif" if name == "v.gif" else "libx264"
+    video = write_video(tmp_path / name, 60, codec, fps=fps)
+    write_annotation(tmp_path / "v.json", make_annotation(video, 20, 50))
+    demonstration = read_demonstration(tmp_path / "v.json")
+    assert VideoReader(video).timing == demonstration.timing == VideoReader(video).fps
+
+
+def test_a_window_of_one_frame_has_no_samples_that_change_earlier_frames(demonstration):
+    shares = SamplingSpec(held_share=1.0, rewind_share=1.0, speed_share=1.0, reversed_share=1.0, single_frame_share=1.0)
+    samples = build_samples(demonstration, WindowSpec(size=1, stride=1), shares)
+    assert {sample.direction for sample in samples} == {"forward", "single"}
 
 
 def test_reversed_samples_show_later_frames_and_keep_the_label(demonstration):
@@ -97,11 +131,28 @@ def test_samples_survive_the_file_and_are_replaced(demonstration, tmp_path, name
     for _ in range(2):  # a second time replaces, it does not append
         write_samples(path, to_dataset(samples), WINDOW, [demonstration])
     assert from_dataset(read_samples(path)) == samples
-    description = json.loads((tmp_path / "samples.meta.json").read_text())
+    description = json.loads(meta_path(path).read_text())
     assert WindowSpec(**description["window"]) == WINDOW and description["num_samples"] == len(samples)
     assert description["demonstrations"][0]["fingerprint"] == VideoReader(demonstration.video).fingerprint
     assert description["demonstrations"][0]["task"] == TASK
-    assert {file.name for file in tmp_path.iterdir()} == {name, "samples.meta.json"}
+    assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.meta.json"}
+
+
+def test_line_separators_in_a_task_end_no_line(demonstration, tmp_path):
+    task = "put\u2028the\u2029red\u0085block"
+    named = replace(demonstration, annotation=replace(demonstration.annotation, task=task))
+    samples = build_samples(named, WINDOW, SamplingSpec())
+    write_samples(tmp_path / "s.jsonl", to_dataset(samples), WINDOW, [named])
+    assert from_dataset(read_samples(tmp_path / "s.jsonl")) == samples
+    lines = (tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()  # as other programs read it
+    assert [json.loads(line)["prompt"] for line in lines] == [build_prompt(task)] * len(samples)
+
+
+def test_other_endings_are_refused_and_no_two_files_share_what_stands_beside_them(demonstration, tmp_path):
+    rows = to_dataset(build_samples(demonstration, WINDOW, SamplingSpec()))
+    with pytest.raises(ValueError, match=r"s\.csv: the name must end in \.jsonl or \.parquet"):
+        write_samples(tmp_path / "s.csv", rows, WINDOW, [demonstration])
+    assert meta_path("a/s.jsonl") != meta_path("a/s.parquet")
 
 
 def test_lines_of_the_file_are_the_samples_to_the_last_digit(demonstration, tmp_path):
@@ -181,7 +232,10 @@ def test_wrong_tasks_come_from_the_other_demonstrations(demonstration):
     ):
         build_sample_set([demonstration], WINDOW, sampling)
     other = replace(
-        demonstration, path="other.json", annotation=replace(demonstration.annotation, task="Close the lid")
+        demonstration,
+        path="other.json",
+        name="other",
+        annotation=replace(demonstration.annotation, task="Close the lid"),
     )
     samples = build_sample_set([demonstration, other], WINDOW, sampling)
     asked = {(s.episode, s.prompt) for s in samples if s.direction == "wrong_task"}

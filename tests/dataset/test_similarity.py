@@ -56,6 +56,14 @@ def test_a_recording_is_decoded_once_and_another_anew(video, tmp_path, monkeypat
             cached_hashes(VideoReader(write_video(tmp_path / "new.mp4", 7)))
 
 
+def test_a_cache_that_cannot_be_written_is_named_and_stops_nothing(video, monkeypatch, tmp_path):
+    expected = cached_hashes(VideoReader(video))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("ONETAKE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="cannot be written .*set ONETAKE_CACHE to a folder that can"):
+        np.testing.assert_array_equal(cached_hashes(VideoReader(video)), expected)
+
+
 def test_a_damaged_cache_is_made_again(video, monkeypatch, tmp_path):
     monkeypatch.setenv("ONETAKE_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path

@@ -1,3 +1,5 @@
+import os
+import struct
 import subprocess
 import sys
 import threading
@@ -11,7 +13,9 @@ from av.stream import Disposition
 from material import ROOT, number_of, numbered_frame, write_sound, write_video
 from PIL import Image
 
-from dataset.ffmpeg import ForwardDecoder
+from dataset.ffmpeg import ForwardDecoder, index_stream
+from dataset.image_folder import image_files
+from dataset.index_cache import IndexCache
 from dataset.video import VideoError, VideoReader, fingerprint, has_fingerprint, set_default_backend
 
 CODECS = {
@@ -392,3 +396,194 @@ def test_a_fingerprint_is_compared_with_a_file_or_an_open_reader(video):
     assert not has_fingerprint(video, "v2:1:5b6b9b1b1c7d7e8e0a0f3f2f1e1d1c1b")
     assert has_fingerprint(video, fingerprint(video))
     assert has_fingerprint(VideoReader(video), fingerprint(video))
+
+
+class TestPixelsThatAreNotSquare:
+    """A browser makes one side longer and none shorter."""
+
+    @pytest.fixture(params=[("4/3", (128, 64)), ("2/3", (96, 96)), ("1/1", (96, 64))], ids=lambda sar: sar[0])
+    def stretched(self, request, tmp_path):
+        sar, size = request.param
+        return write_video(tmp_path / "v.mp4", 12, **{"x264-params": f"sar={sar}"}), size
+
+    def test_frames_have_the_shape_that_a_browser_shows(self, stretched):
+        path, (width, height) = stretched
+        reader = VideoReader(path)
+        assert reader.frame(5).shape == (height, width, 3)
+        assert reader.frames([7, 2], fit=(width // 2, height // 2)).shape == (2, height // 2, width // 2, 3)
+        small = Image.fromarray(reader.frame(11)).resize((96, 64), Image.Resampling.BOX)
+        assert number_of(np.asarray(small)) == 11
+
+    def test_decord_gives_the_same_shape(self, stretched):
+        pytest.importorskip("decord", reason="decord has no wheel for this platform")
+        path, (width, height) = stretched
+        assert VideoReader(path, "decord").frame(5).shape == (height, width, 3)
+
+
+def test_a_file_is_demuxed_once_and_again_when_it_has_changed(video, tmp_path, monkeypatch):
+    path, read = tmp_path / "v.mp4", []
+    path.write_bytes(video.read_bytes())
+    os.utime(path, (1, 1))
+    monkeypatch.setattr("dataset.index_cache.SETTLED_SEC", 0.0)
+    cache = IndexCache(lambda path: read.append(path) or index_stream(path), frames=lambda index: len(index.pts))
+    monkeypatch.setattr("dataset.video._indexes", cache)
+    assert len(VideoReader(path)) == len(VideoReader(str(path))) == 40 and fingerprint(path)
+    assert len(read) == 1
+    write_video(path, 7)
+    assert len(VideoReader(path)) == 7 and len(read) == 2
+    monkeypatch.setattr("dataset.index_cache.MOST_FRAMES", 10)
+    other = write_video(tmp_path / "w.mp4", 9)
+    assert len(VideoReader(other)) == len(VideoReader(other)) == 9  # the index of the other file makes room
+    VideoReader(path)
+    assert [path.name for path in read] == ["v.mp4", "v.mp4", "w.mp4", "v.mp4"]
+
+
+def test_a_file_that_was_just_written_is_not_kept(tmp_path):
+    """It may be written again within one tick of the clock of the file system."""
+    path = tmp_path / "v.mp4"
+    cache = IndexCache(lambda path: path.read_text(), frames=len)
+    for text in ("one", "two"):
+        path.write_text(text)
+        assert cache.get(path) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.hdf5", b"", "is an HDF5 file, not a video; write the pictures of one camera into a video"),
+        ("episode_3", b"\x89HDF\r\n\x1a\n" + bytes(300), "is an HDF5 file"),
+        ("x.npz", b"PK\x03\x04", "is a file of NumPy arrays"),
+        ("x.mp4", b"PK\x03\x04", "is an archive, not a video; unpack it"),
+        ("x.parquet", b"PAR1", "is a Parquet table"),
+        ("x.bag", b"#ROSBAG V2.0\n", "is a ROS bag, not a video; write the pictures of one topic"),
+        ("x.mcap", b"", "is an MCAP log"),
+        ("x.json", b"{}", "is a JSON file, not a video; name the video"),
+        ("x.txt", b"hello\n" * 50, "is a text file"),
+        ("x.nfo", b"hello\n" * 50, "is no recording of a camera"),  # FFmpeg draws text as a film of a terminal
+        ("x.png", b"\x89PNG\r\n\x1a\n", "is one picture, not a video; name the folder"),
+    ],
+)
+def test_what_is_no_video_is_said_with_the_way_in(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(VideoError, match=f"{name}: {message}"):
+        VideoReader(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [200, 400, 5000, 100_000])
+@pytest.mark.parametrize("start", [b"", b"\x09", b"\x89HDX"])
+@pytest.mark.parametrize("name", ["v.mp4", "v.mjpeg"])
+def test_zeros_are_no_video(tmp_path, start, size, name):
+    (tmp_path / name).write_bytes(start + bytes(size))
+    with pytest.raises(VideoError, match=r"cannot be decoded|is no recording|holds no frames"):
+        VideoReader(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("https://example.org/v.mp4", "is an address, and only files are read; download it first"),
+        ("rtsp://10.0.0.2/cam", "is a live stream; record it first"),
+        ("s3://bucket/v.mp4", "is in a remote store"),
+    ],
+)
+def test_addresses_are_refused_with_the_way_in(address, message):
+    for named in (address, Path(address)):
+        with pytest.raises(VideoError, match=message):
+            VideoReader(named)
+
+
+def make_pictures(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    (folder / "fps.txt").write_text("5")
+    for number, name in enumerate(names):
+        Image.fromarray(numbered_frame(number)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1699999999_900000000.png", "1700000000_000000000.png", "1700000000_100000000.png"],
+        ["1699999999.9.png", "1700000000.05.png", "1700000000.1.png"],  # time.time(), without closing zeros
+        ["cam_1699999999_5_000.png", "cam_1700000000_4_000.png"],
+        ["20260131_235959_900.png", "20260201_000000_000.png"],
+        ["2026-01-31_10-20-30.png", "2026-01-31_10-21-05.png"],
+        ["0_900000000.jpg", "1_100000000.jpg"],
+        ["frame_000001_0.033.png", "frame_000002_0.066.png"],  # number and time agree
+        ["frame_9_cam0.png", "frame_10_cam0.png"],
+        ["0.25.png", "0.50.png", "1.00.png"],
+    ],
+)
+def test_pictures_are_in_the_order_of_times_and_numbers(tmp_path, names):
+    folder = make_pictures(tmp_path / "p", *names)
+    frames = VideoReader(folder).frames(range(len(names)))
+    if names[0].endswith(".png"):
+        assert [number_of(frame) for frame in frames] == list(range(len(names)))
+    assert [path.name for path in image_files(folder)] == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cam1_000001.png", "cam1_000002.png", "cam2_000001.png", "cam2_000002.png"],
+        ["cam1_2.png", "cam2_1.png"],
+        ["1.9.png", "1.10.png"],  # one second and nine or ten hundredths, or frames 9 and 10
+        ["1700000000_9.png", "1700000000_85.png", "1700000001_0.png"],
+    ],
+)
+def test_pictures_without_a_clear_order_are_refused(tmp_path, names):
+    with pytest.raises(VideoError, match=r"have the same number|can be ordered in two ways; keep the pictures of one"):
+        VideoReader(make_pictures(tmp_path / "p", *names))
+
+
+def test_grey_pictures_of_16_bits_are_scaled(tmp_path):
+    folder = make_pictures(tmp_path / "p")
+    values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(folder / "1.png")
+    Image.fromarray(values).save(folder / "2.tiff")
+    for frame in VideoReader(folder).frames([0, 1]):
+        assert frame[0].tolist() == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
+    Image.fromarray(np.array([[0.5]], dtype=np.float32)).save(folder / "3.tiff")
+    with pytest.raises(VideoError, match=r"3\.tiff holds values of more than 16 bits"):
+        VideoReader(folder).frame(2)
+
+
+class TestNotices:
+    """What a player may show otherwise than it is read is said."""
+
+    def test_of_a_plain_video(self, video, tmp_path):
+        assert VideoReader(video).notices == []
+        assert VideoReader(make_pictures(tmp_path / "p", "1.png")).notices == []
+        assert VideoReader(write_video(tmp_path / "v.gif", 3, "gif")).notices == []
+
+    def test_of_interlaced_frames(self, tmp_path):
+        path = write_video(tmp_path / "v.mpg", 5, "mpeg2video", flags="+ilme+ildct")
+        assert [notice.split(",")[0] for notice in VideoReader(path).notices] == ["is interlaced"]
+
+    def test_of_transparent_parts(self, tmp_path):
+        folder = make_pictures(tmp_path / "p")
+        Image.new("RGBA", (8, 8), (255, 0, 0, 100)).save(folder / "1.png")
+        assert "transparent" in VideoReader(folder).notices[0]
+        path = tmp_path / "v.mov"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("qtrle", rate=5)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, "argb"
+            picture = np.full((16, 16, 4), 90, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="argb")))
+            container.mux(stream.encode())
+        assert "transparent" in VideoReader(path).notices[0]
+
+    def test_of_a_clean_aperture(self, tmp_path):
+        path = write_video(tmp_path / "v.mp4", 5)
+        content = bytearray(path.read_bytes())
+        clap = struct.pack(">I4s8I", 40, b"clap", 80, 1, 60, 1, 0, 1, 0, 1)
+        place = 0
+        for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+            place = content.index(box, place)
+            (size,) = struct.unpack(">I", content[place - 4 : place])
+            content[place - 4 : place] = struct.pack(">I", size + len(clap))
+        end = place - 4 + size  # of the last box, before it grew
+        path.write_bytes(bytes(content[:end]) + clap + bytes(content[end:]))
+        reader = VideoReader(path)
+        assert "has a clean aperture of 80x60 (clap), and the whole picture of 96x64" in reader.notices[0]
+        assert number_of(reader.frame(3)) == 3

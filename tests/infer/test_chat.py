@@ -31,7 +31,9 @@ def test_items_are_answered_in_order_like_windows(nano, images, monkeypatch):
     encoded = []
     real = ProgressModel.encode_frames
     monkeypatch.setattr(
-        ProgressModel, "encode_frames", lambda self, frames: encoded.append(len(frames)) or real(self, frames)
+        ProgressModel,
+        "encode_frames",
+        lambda self, frames, **options: encoded.append(len(frames)) or real(self, frames),
     )
     items = [item(images[:2]), item(images[2]), item(images[:2], "<image>\n<image>" + PROMPT)]
     answers = batch_chat(items, nano, Decoding(batch_size=3))

@@ -7,7 +7,7 @@ import pytest
 from material import ROOT
 
 WITHOUT_TORCH = (
-    "infer", "infer.__main__", "infer.predict", "infer.records", "infer.request", "infer.video_paths",
+    "infer", "infer.__main__", "infer.predict", "infer.records", "infer.request",
     "infer.decoding.settings", "infer.decoding.window_answer", "infer.model.adapter_folder", "infer.model.errors",
     "infer.model.source", "infer.model.transformers_internals", "infer.vllm.client", "infer.vllm.server",
 )  # fmt: skip

@@ -3,6 +3,7 @@ import re
 import pytest
 import torch
 from material import DEMO, NANO, write_video
+from PIL import Image
 
 import infer.decoding.answer_order
 from dataset.annotation_file import read_annotation
@@ -38,7 +39,7 @@ def answers(monkeypatch):
     """Replace the model's answers by given ones."""
     queue: list[str] = []
 
-    def decode_windows(model, windows, prompts, decoding, known_answers):
+    def decode_windows(model, windows, *rest):
         return [written_answer(queue.pop(0)) for _ in windows]
 
     monkeypatch.setattr(infer.decoding.answer_order, "decode_windows", decode_windows)
@@ -123,7 +124,7 @@ def test_records_are_the_references_and_reach_the_file(tmp_path):
     assert len(records) == 5
     assert {
         "frame_index", "timestamp_sec", "window_frame_indices", "progress", "reasoning", "model_output", "video_path",
-        "task", "sample_index", "parsed_progress", "progress_source", "progress_std",
+        "task", "sample_index", "parsed_progress", "progress_source", "progress_std", "progress_mass",
     } == records[0].keys()  # fmt: skip
     assert records[-1]["frame_index"] == 107
     assert records[-1]["timestamp_sec"] == pytest.approx(107 / 25)
@@ -154,7 +155,8 @@ def test_a_window_larger_than_the_video_repeats_its_first_frame(nano, tmp_path, 
 
 
 def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monkeypatch, caplog):
-    answers += ["<progress>1%</progress>"] * 40
+    answers += ["<progress>1%</progress>"] * 80
+    monkeypatch.setattr(nano, "_batch_limits", {})
     given = infer.decoding.answer_order.decode_windows
     sizes = []
 
@@ -170,6 +172,9 @@ def test_a_full_memory_halves_the_batch_and_goes_on(nano, reader, answers, monke
     assert [record.frame_index for record in records] == list(range(40))
     assert [size for size in sizes if size > 4] == [14, 7]  # the first and the ninth of a block come before
     assert "continuing with 3 windows at a time" in caplog.text
+    sizes.clear()
+    list(predict_video(nano, video, "t", WINDOW, list(range(40)), reverse=True, decoding=Decoding(batch_size=16)))
+    assert max(sizes) == 3  # remembered
 
 
 @pytest.fixture
@@ -227,7 +232,7 @@ def test_going_on_with_another_task_or_window_is_refused(nano, video, tmp_path, 
     answers += ["<progress>1%</progress>"] * 40
     output = tmp_path / "p.jsonl"
     run(nano, video, output)
-    with pytest.raises(ValueError, match="resume with the same task, window and frames"):
+    with pytest.raises(ValueError, match=r"made in another way \(task: .* then, u now; window: "):
         infer_progress_from_video("b", video, "u", model=nano, output_path=output, resume=True, window_size=4)
     with pytest.raises(ValueError, match="resume with the same task, window and frames"):
         run(nano, video, output, resume=True, max_sampled_frames=7)
@@ -242,6 +247,28 @@ def test_a_run_that_cannot_start_leaves_an_earlier_file_alone(nano, tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         run(nano, tmp_path / "missing.mp4", output)
     assert output.read_text() == '{"frame_index": 0}\n'
+
+
+def test_predictions_do_not_replace_the_video(nano, video, tmp_path):
+    copy = tmp_path / "v.mp4"
+    copy.write_bytes(video.read_bytes())
+    for output, message in ((copy, "is also read by this command"), (tmp_path, "is a folder; name a file in it")):
+        with pytest.raises(ValueError, match=message):
+            run(nano, copy, output)
+    assert copy.read_bytes() == video.read_bytes()
+
+
+def test_a_folder_of_pictures_is_predicted(nano, video, tmp_path):
+    pictures = tmp_path / "all" / "take"
+    pictures.mkdir(parents=True)
+    (pictures / "fps.txt").write_text("25")
+    for index, frame in VideoReader(video).iter_frames(range(6)):
+        Image.fromarray(frame).save(pictures / f"{index}.png")
+    records = run(nano, tmp_path / "all", tmp_path / "p.jsonl", max_sampled_frames=2, max_new_tokens=4)
+    assert [(record["video_path"], record["frame_index"]) for record in records] == [
+        (str(pictures), 0),
+        (str(pictures), 5),
+    ]
 
 
 def test_drafting_changes_no_record(nano):

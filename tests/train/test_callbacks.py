@@ -1,9 +1,19 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from material import DEMO, ROOT
 
-from train.callbacks import TrainingError, base_checksums, memory_explained, refuse_dead_modules
+from train.callbacks import (
+    SaveOnSignal,
+    TrainingError,
+    base_checksums,
+    full_disk_explained,
+    memory_explained,
+    refuse_dead_modules,
+)
 from train.recipe import read_recipe
+from train.run_folder import Interruption, RunFolder, mark_complete
 
 A, B = "base_model.model.x.q_proj.lora_A.default.weight", "base_model.model.x.q_proj.lora_B.default.weight"
 
@@ -57,3 +67,26 @@ def test_out_of_memory_names_what_to_lower(error):
 def test_another_error_passes_as_it_is():
     with pytest.raises(RuntimeError, match=r"^shapes$"), memory_explained(recipe()):
         raise RuntimeError("shapes")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("[enforce fail at inline_container.cc:672]"), OSError(28, "No space")])
+def test_a_full_disk_is_named_with_what_is_kept(tmp_path, monkeypatch, error):
+    run = RunFolder(str(tmp_path / "adapter"), writes=True)
+    with pytest.raises(type(error)), full_disk_explained(run):
+        raise error
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=4096))
+    with pytest.raises(TrainingError, match=r"no space is left .*nothing was saved yet"), full_disk_explained(run):
+        raise error
+    (run.partial / "checkpoint-3").mkdir(parents=True)
+    mark_complete(run.partial / "checkpoint-3", 1.5)
+    with pytest.raises(TrainingError, match=r"step 3 is kept.*--resume"), full_disk_explained(run):
+        raise error
+
+
+@pytest.mark.parametrize(("step", "saves", "logs"), [(3, False, False), (3, True, True), (12, False, True)])
+def test_the_loss_is_logged_with_every_checkpoint_and_at_the_end(tmp_path, step, saves, logs):
+    control = SimpleNamespace(should_save=saves, should_log=False, should_training_stop=False)
+    callback = SaveOnSignal(RunFolder(tmp_path / "adapter"), Interruption(), 0.0)
+    arguments = SimpleNamespace(device=torch.device("cpu"))
+    callback.on_step_end(arguments, SimpleNamespace(global_step=step, max_steps=12), control)
+    assert control.should_log is logs

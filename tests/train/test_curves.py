@@ -1,5 +1,7 @@
 import json
 import math
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from PIL import Image
 
 from dataset.demonstration import Demonstration
 from infer.records import Prediction, read_records
-from train.curves import CURVES, HELD_OUT, draw_curves, show_evaluation, write_log
+from train import curves
+from train.curves import CURVES, HELD_OUT, WandbCatchUp, draw_curves, one_wandb_run, show_evaluation, write_log
 from train.evaluation import EpisodeEvaluation, mean_metrics
-from train.lora import evaluations
+from train.lora import evaluations, mean_logged_loss
+from train.trl_internals import continue_tensorboard
 
 NAMES = ("voc", "cycle_voc", "mae", "final", "parse_rate")
 ROWS = [
@@ -65,3 +69,64 @@ def test_an_evaluation_leaves_its_answers_and_its_plot(tmp_path, video):
     assert [row["progress"] for row in records] == [0.0, 40.0, 90.0]
     last = tmp_path / "evaluations" / "step-000010" / HELD_OUT
     assert (tmp_path / HELD_OUT).read_bytes() == last.read_bytes()
+
+
+def test_the_mean_of_the_log_counts_every_step_once():
+    rows = [
+        {"step": 2, "loss": 1.0},
+        {"step": 2, "eval_voc": 0.5},
+        {"step": 3, "loss": 4.0},
+        {"step": 3, "train_loss": 9},
+    ]
+    assert mean_logged_loss(rows) == 2.0
+    assert mean_logged_loss([]) is None
+
+
+def test_a_resumed_run_goes_on_in_its_wandb_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    ids = []
+    for folder in (tmp_path, tmp_path, tmp_path / "other"):
+        with one_wandb_run(["wandb"], folder):
+            ids.append(os.environ["WANDB_RUN_ID"])
+            assert os.environ["WANDB_RESUME"] == "allow"
+        assert "WANDB_RUN_ID" not in os.environ
+    assert ids[0] == ids[1] != ids[2]
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    with one_wandb_run(["wandb"], tmp_path):
+        assert os.environ["WANDB_RUN_ID"] == "mine"
+    with one_wandb_run(["tensorboard"], tmp_path / "third"):
+        assert not (tmp_path / "third").exists()
+
+
+def test_wandb_gets_what_a_killed_process_took_with_it(monkeypatch):
+    state = SimpleNamespace(is_world_process_zero=True, log_history=ROWS)
+    for known, steps in ((None, [0, 5, 10, 10]), (5, [10, 10]), (10, [])):
+        sent = []
+        summary = {} if known is None else {"train/global_step": known}
+        service = SimpleNamespace(run=SimpleNamespace(summary=summary), log=sent.append)
+        monkeypatch.setattr(curves, "wandb_run", lambda report_to, service=service: service)
+        WandbCatchUp().on_train_begin(SimpleNamespace(report_to=["wandb"]), state, None)
+        assert [row["train/global_step"] for row in sent] == steps
+        assert all("train/loss" in row or "eval/mae" in row for row in sent)
+
+
+def test_a_run_that_fails_closes_its_wandb_run(tmp_path, monkeypatch):
+    closed = []
+    service = SimpleNamespace(finish=lambda exit_code: closed.append(exit_code))
+    monkeypatch.setattr(curves, "wandb_run", lambda report_to: service)
+    with pytest.raises(OSError), one_wandb_run(["wandb"], tmp_path):
+        raise OSError
+    assert closed == [1]
+
+
+def test_tensorboard_drops_the_steps_that_come_again(tmp_path):
+    from tensorboardX import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    callback = TensorBoardCallback()
+    callback.logging_dir = str(tmp_path)
+    callback._SummaryWriter = SummaryWriter
+    handler = SimpleNamespace(callbacks=[callback])
+    continue_tensorboard(SimpleNamespace(callback_handler=handler, is_world_process_zero=lambda: True), 7)
+    assert callback.tb_writer.purge_step == 8
+    callback.tb_writer.close()

@@ -13,7 +13,7 @@ from infer.model.adapter_folder import base_of_adapter
 from infer.model.errors import ModelError
 from infer.model.model import ProgressModel
 from infer.model.source import ModelSource
-from train.adapter_writer import bare_base, check_reload, save_adapter, take_probes
+from train.adapter_writer import save_adapter
 from train.callbacks import TrainingError, base_checksums
 from train.collate import WindowCollator, image_token_counts, needed_frames, refuse_long_samples, token_counts
 from train.cost import estimate_cost, format_cost
@@ -22,6 +22,7 @@ from train.lora import train_lora
 from train.merge import merge_adapter
 from train.per_task import recipes_by_task, train_each
 from train.recipe import FeaturesSection, read_recipe
+from train.reload_check import bare_base, check_reload, take_probes
 from train.training_data import hold_out_frames, read_training_data
 
 HELD_OUT = DEMO / "held_out" / "success_1.json"
@@ -73,6 +74,7 @@ def test_the_summary_says_where_it_comes_from_and_what_it_reached(run):
             "video": "demo.mp4",
             "fingerprint": read_annotation(DEMO / "demo.json").fingerprint,
             "task": read_annotation(DEMO / "demo.json").task,
+            "cameras": {},
             "labels": "linear",
         }
     ]
@@ -130,7 +132,7 @@ def test_merging_gives_a_base_that_answers_like_the_adapter(run, tmp_path):
     assert answers[0] == answers[1]
     with pytest.raises(ValueError, match="exists already"):
         merge_adapter(run, tmp_path / "merged")
-    with pytest.raises(ValueError, match=r"train_summary.json cannot be read .* use an adapter folder"):
+    with pytest.raises(ValueError, match="holds no LoRA adapter"):
         merge_adapter(NANO, tmp_path / "other")
 
 
@@ -325,7 +327,7 @@ def test_reports_work_without_an_account(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
     output = train_lora(
         recipe(
-            tmp_path / "adapter", "sft.report_to=[wandb,tensorboard]", "sft.max_steps=1",
+            tmp_path / "adapter", "sft.report_to=[wandb,tensorboard]", "sft.max_steps=1", "sft.warmup_steps=0",
             "evaluation.held_out_share=0.02", "evaluation.every_steps=1",
         )
     )  # fmt: skip

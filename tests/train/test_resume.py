@@ -12,7 +12,7 @@ import pytest
 from material import DEMO, ROOT
 
 from train.recipe import read_recipe
-from train.run_folder import RunFolder
+from train.run_folder import RunFolder, mark_complete, seconds_of
 
 STEPS = 12
 SHORT = [
@@ -115,12 +115,21 @@ def test_stopped_politely_it_saves_and_ends_with_the_same_weights_and_evaluation
     process.join()
     assert process.exitcode == 0
     assert outcome(output) == uninterrupted("evaluated", EVALUATED)
+    summary = json.loads((output / "train_summary.json").read_text())
+    rows = [json.loads(line) for line in (output / "training_log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert summary["resumed_from_step"] and summary["mean_loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-3)
+
+
+def test_the_seconds_of_a_run_are_those_of_all_its_parts(tmp_path):
+    mark_complete(tmp_path, 12.34)
+    assert seconds_of(tmp_path) == 12.3 and seconds_of(None) == 0
 
 
 def test_an_interrupted_run_is_not_thrown_away_in_silence(tmp_path):
     run = RunFolder(tmp_path / "adapter")
     recipe = read_recipe(ROOT / "recipes" / "nano.yaml", [*SHORT, f"sft.output_dir={run.output}"])
-    run.open(recipe, resume=False)
+    run.open(recipe, {}, resume=False)
     with pytest.raises(ValueError, match="holds an interrupted run; add --resume"):
         run.check(overwrite=False, resume=False)
     run.check(overwrite=True, resume=False)
@@ -131,21 +140,21 @@ def test_an_interrupted_run_is_not_thrown_away_in_silence(tmp_path):
 def test_a_run_is_continued_by_its_own_recipe_only(tmp_path):
     run = RunFolder(tmp_path / "adapter")
     settings = [*SHORT, f"sft.output_dir={run.output}"]
-    run.open(read_recipe(ROOT / "recipes" / "nano.yaml", settings), resume=False)
-    run.open(read_recipe(ROOT / "recipes" / "nano.yaml", settings), resume=True)
+    run.open(read_recipe(ROOT / "recipes" / "nano.yaml", settings), {}, resume=False)
+    run.refuse_changes(read_recipe(ROOT / "recipes" / "nano.yaml", settings), {})
     with pytest.raises(ValueError, match=r"started with another recipe \(- r: 16; \+ r: 8\)"):
-        run.open(read_recipe(ROOT / "recipes" / "nano.yaml", [*settings, "lora.r=8"]), resume=True)
+        run.refuse_changes(read_recipe(ROOT / "recipes" / "nano.yaml", [*settings, "lora.r=8"]), {})
 
 
 def test_a_checkpoint_that_was_cut_off_is_not_continued_from(tmp_path):
     run = RunFolder(tmp_path / "adapter")
     recipe = read_recipe(ROOT / "recipes" / "nano.yaml", [*SHORT, f"sft.output_dir={run.output}"])
-    run.open(recipe, resume=False)
+    run.open(recipe, {}, resume=False)
     for name, complete in (("checkpoint-3", True), ("checkpoint-12", True), ("checkpoint-15", False)):
         (run.partial / name).mkdir()
         if complete:
             (run.partial / name / "complete").touch()
-    assert run.open(recipe, resume=True) == run.partial / "checkpoint-12"
+    assert run.open(recipe, {}, resume=True) == run.partial / "checkpoint-12"
     assert not (run.partial / "checkpoint-15").exists()
 
 
@@ -164,7 +173,7 @@ def test_an_error_keeps_what_can_be_continued(tmp_path):
     run = RunFolder(tmp_path / "adapter")
     recipe = read_recipe(ROOT / "recipes" / "nano.yaml", [*SHORT, f"sft.output_dir={run.output}"])
     for with_checkpoint in (False, True):
-        run.open(recipe, resume=False)
+        run.open(recipe, {}, resume=False)
         if with_checkpoint:
             (run.partial / "checkpoint-3").mkdir()
             (run.partial / "checkpoint-3" / "complete").touch()

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.metrics.progress import mae, mean_of_defined
+from infer.metrics.limits import beside_limit
+from infer.metrics.progress import mae
 from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS
 
 MOST_ERROR = 15.0  # points, as recorded: a segment with a larger error needs another demonstration
 MOST_ERROR_PERTURBED = 25.0  # the same in a perturbed recording
+NO_ANSWER = 100.0  # points: the error where no answer holds a percentage
 MUCH_WORSE = 2.0  # a perturbed recording is named where its error is this many times that of the recording
 REMEDIES = {recording.name: recording.remedy for recording in RECORDINGS}
 
@@ -81,9 +83,8 @@ class Disagreement:
 
     @property
     def error(self) -> float:
-        """Mean error over the recordings, points: the order of segments; 100 without an answer."""
-        mean = mean_of_defined(list(self.errors.values()))
-        return 100.0 if mean is None else mean
+        """Mean error over the recordings, points: the order of segments; one without an answer counts as 100."""
+        return float(np.mean([NO_ANSWER if error is None else error for error in self.errors.values()]))
 
     @property
     def is_bad(self) -> bool:
@@ -93,14 +94,14 @@ class Disagreement:
 
     @property
     def bad_recordings(self) -> list[str]:
-        """The perturbed recordings with a large error, much larger than as recorded; the worst first."""
+        """The perturbed recordings with a large error, much larger than as recorded; the worst first.
+
+        No answer is as bad as the largest error.
+        """
         least = MUCH_WORSE * (self.errors[AS_RECORDED.name] or 0.0)
-        bad = {
-            name: error
-            for name, error in self.errors.items()
-            if name != AS_RECORDED.name and error is not None and error > max(MOST_ERROR_PERTURBED, least)
-        }
-        return sorted(bad, key=bad.__getitem__, reverse=True)
+        errors = {name: NO_ANSWER if error is None else error for name, error in self.errors.items()}
+        bad = [name for name, error in errors.items() if error > max(MOST_ERROR_PERTURBED, least)]
+        return sorted((name for name in bad if name != AS_RECORDED.name), key=errors.__getitem__, reverse=True)
 
 
 def find_disagreements(segments: Sequence[Segment], rehearsal: Rehearsal, steps: Sequence[str]) -> list[Disagreement]:
@@ -136,38 +137,30 @@ def find_disagreements(segments: Sequence[Segment], rehearsal: Rehearsal, steps:
 
 
 def describe(disagreement: Disagreement) -> str:
-    """Return one or two sentences: where the segment is, what is predicted there, and what to do."""
+    """Return two sentences: what is predicted in a segment instead of its label, and what to do."""
     segment, errors = disagreement.segment, disagreement.errors
     place = f"{segment.start_sec:.1f} to {segment.end_sec:.1f} s, {segment.name}"
     recorded = errors[AS_RECORDED.name]
-    if recorded is None:
-        return f"{place}: no answer holds a percentage. Train longer, or annotate another demonstration of it."
-    stage = ""
-    if disagreement.stages_right is not None and disagreement.stages_right < 0.5:
-        named = f'mostly "{disagreement.wrong_stage}"' if disagreement.wrong_stage else "other words, or no step"
-        stage = f" The right step is named in {disagreement.stages_right:.0%} of the frames ({named})."
-    if recorded > MOST_ERROR and disagreement.prediction is not None:
-        bias = disagreement.prediction - disagreement.label
-        side = "in both directions" if abs(bias) < recorded / 2 else "too high" if bias > 0 else "too low"
+    if recorded is None or disagreement.prediction is None:
+        return f"{place}: no answer holds a percentage. Train longer."
+    if recorded > MOST_ERROR:
+        said = f"{disagreement.prediction:.0f} % instead of {disagreement.label:.0f} %"
+        if abs(disagreement.prediction - disagreement.label) < recorded / 2:
+            said = f"off by {recorded:.0f} points in both directions"
         if disagreement.stages_right is None or disagreement.stages_right >= 0.5:
-            advice = "Annotate another demonstration that shows it"
-        elif disagreement.wrong_stage is None:
-            advice = "The model has not learned the wording of the steps: train longer, then look again"
-        else:
-            advice = "Check the boundaries of this stage first; if they are right, annotate another demonstration of it"
+            return f"{place}: {said}. Annotate another demonstration that shows it."
+        if disagreement.wrong_stage is None:
+            return f"{place}: {said}, and no step of the task is named. Train longer, then look again."
         return (
-            f"{place}: the error is {recorded:.0f} points, {side} (mean prediction {disagreement.prediction:.0f} %, "
-            f"mean label {disagreement.label:.0f} %).{stage} {advice}."
+            f'{place}: taken for "{disagreement.wrong_stage}" ({said}). Check the boundaries of this stage; if they '
+            "are right, annotate another demonstration of it."
         )
     if disagreement.bad_recordings:
         worst = disagreement.bad_recordings[0]
-        return (
-            f"{place}: the error is {recorded:.0f} points as recorded, but {errors[worst]:.0f} points when "
-            f"{_as_condition(worst)}.{stage} What to do: {REMEDIES[worst]}."
-        )
-    return (
-        f"{place}: the error is {recorded:.0f} points as recorded, {disagreement.error:.0f} over all recordings.{stage}"
-    )
+        error = errors[worst]
+        far = "no answer holds a percentage" if error is None else f"off by {error:.0f} points"
+        return f"{place}: {far} when {_as_condition(worst)}, {recorded:.0f} as recorded. What to do: {REMEDIES[worst]}."
+    return f"{place}: off by {beside_limit(recorded, MOST_ERROR)} points as recorded, which is good."
 
 
 def _step_text(steps: Sequence[str], step: int) -> str:

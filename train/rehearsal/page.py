@@ -14,16 +14,18 @@ import numpy as np
 from dataset.demonstration import Demonstration
 from dataset.files import write_text_atomically
 from dataset.video import VideoReader
+from infer.metrics.limits import beside_limit
 from infer.metrics.progress import mae, parse_rate, voc
 from infer.metrics.stages import boundary_f1, stage_accuracy
 from train.rehearsal.disagreement import MOST_ERROR, MOST_ERROR_PERTURBED, Disagreement, Rehearsal, describe
 from train.rehearsal.perturbed import AS_RECORDED
 
 LEAST_STAGES = 0.8  # share of held-out frames whose answer names the right step
-SHOWN = 5  # most segments that are named as what to annotate next
+LEAST_PARSED = 0.9  # share of answers that hold a percentage
+SHOWN = 3  # most segments that are named as what to annotate next
 OPTIMISTIC = (
-    "This result is optimistic: the held-out frames are from the recording that was trained on. A bad figure is "
-    "reliable; confirm a good one on another episode."
+    "Optimistic, because the held-out frames are from the recording that was trained on: confirm a good result on "
+    "another episode."
 )
 
 
@@ -48,7 +50,7 @@ def summarise_rehearsal(
     bad = [disagreement for disagreement in disagreements if disagreement.is_bad]
     return {
         "format": 1,
-        "episode": demonstration.episode,
+        "episode": demonstration.name,
         "video": Path(demonstration.video).name,
         "task": demonstration.annotation.task,
         "enough": not reasons,
@@ -70,28 +72,39 @@ def summarise_rehearsal(
 
 
 def _reasons(figures: dict[str, dict[str, float | None]], stages: float | None) -> list[str]:
-    """Return the reasons why one demonstration is not enough; empty if there is none."""
-    reasons = []
-    recorded = figures[AS_RECORDED.name]["mae"]
-    if recorded is None or recorded > MOST_ERROR:
-        error = "no answer holds a percentage" if recorded is None else f"the mean error is {recorded:.0f} points"
-        reasons.append(f"as recorded, {error} on the held-out frames (at most {MOST_ERROR:g} is good)")
+    """Return the reasons why one demonstration is not enough, as clauses of one sentence; empty if there is none.
+
+    Perturbed recordings are a reason only where the recording itself is predicted well: else they say the same again.
+    """
+    recorded = _bad_error(figures[AS_RECORDED.name], MOST_ERROR)
+    reasons = [recorded] if recorded else []
     if stages is not None and stages < LEAST_STAGES:
-        reasons.append(f"the right step is named in {stages:.0%} of the held-out frames ({LEAST_STAGES:.0%} is good)")
-    for name, row in figures.items():
-        if name != AS_RECORDED.name and (row["mae"] is None or row["mae"] > MOST_ERROR_PERTURBED):
-            error = (
-                "no answer holds a percentage" if row["mae"] is None else f"the mean error is {row['mae']:.0f} points"
-            )
-            reasons.append(f"{name}: {error} (at most {MOST_ERROR_PERTURBED:g} is good)")
+        share = beside_limit(100 * stages, 100 * LEAST_STAGES)
+        reasons.append(f"the right step is named in {share} % of them ({100 * LEAST_STAGES:g} is good)")
+    if not reasons:
+        perturbed = {name: row for name, row in figures.items() if name != AS_RECORDED.name}
+        bad = {name: text for name, row in perturbed.items() if (text := _bad_error(row, MOST_ERROR_PERTURBED))}
+        reasons += [f"{name}: {text}" for name, text in bad.items()]
     return reasons
+
+
+def _bad_error(row: dict[str, float | None], most: float) -> str | None:
+    """Return what is wrong with the values of a recording, in words; None if nothing is."""
+    if row["mae"] is None or row["parse_rate"] is None:
+        return "no answer holds a percentage"
+    if row["parse_rate"] < LEAST_PARSED:
+        return f"only {beside_limit(100 * row['parse_rate'], 100 * LEAST_PARSED)} % of the answers hold a percentage"
+    if row["mae"] > most:
+        return f"the mean error is {beside_limit(row['mae'], most)} points ({most:g} is good)"
+    return None
 
 
 def _answer(reasons: Sequence[str], bad: int, segments: int) -> str:
     if reasons:
-        return f"No, one demonstration is not enough: {'; '.join(reasons)}."
-    answer = "It may be: the mean errors on held-out frames are good, as recorded and in every perturbed recording"
-    return f"{answer}, but those of {bad} of {segments} segments are not." if bad else f"{answer}."
+        return f"No. On the held-out frames {', and '.join(reasons)}."
+    if bad:
+        return f"It may be: the mean errors are good, but those of {bad} of {segments} segments are not."
+    return "It may be: the errors on the held-out frames are good, as recorded and in every perturbed recording."
 
 
 def _segment_row(disagreement: Disagreement) -> dict[str, Any]:

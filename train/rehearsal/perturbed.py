@@ -76,7 +76,7 @@ class ChangedVideo:
 
     def __init__(self, reader: VideoReader, change: Callable[[np.ndarray], np.ndarray]) -> None:
         self._reader, self._change = reader, change
-        self.fps, self.timestamps_sec = reader.fps, reader.timestamps_sec
+        self.fps, self.timestamps_sec, self.timing = reader.fps, reader.timestamps_sec, reader.timing
 
     def __len__(self) -> int:
         return len(self._reader)

@@ -26,6 +26,7 @@ from train.rehearsal.disagreement import Rehearsal, Segment, find_disagreements
 from train.rehearsal.folds import Part, split_stages, without_fold
 from train.rehearsal.page import summarise_rehearsal, write_page
 from train.rehearsal.perturbed import AS_RECORDED, RECORDINGS, ChangedVideo, PerturbedRecording
+from train.run_inputs import base_inputs
 from train.training_data import make_training_data
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def train_and_predict(
     """
     from infer.model.encoded_video import EncodedVideo
     from infer.playback import advance, predict_video
-    from train.adapter_writer import bare_base
     from train.configs import build_configs
     from train.lora import load_base, train_lora
+    from train.reload_check import bare_base
 
     samples = build_sample_set([demonstration], recipe.data.window, recipe.data.sampling, recipe.data.labels)
     kept = without_fold(samples, fold.parts, fold.number)
@@ -138,7 +139,10 @@ def train_and_predict(
         raise ValueError(f"no sample is left if part {fold.number + 1} of every stage is held out; use fewer --folds")
     run = fold_recipe(recipe, fold.folder)
     base = base or load_base(run, build_configs(run, fold.folder / "adapter")[1])
-    adapter = train_lora(run, resume=True, base=base, data=make_training_data(run, kept, [demonstration]))
+    try:
+        adapter = train_lora(run, resume=True, base=base, data=make_training_data(run, kept, [demonstration]))
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(f"{str(stopped).partition(';')[0] or 'stopped'}; the same command goes on") from None
     model = bare_base(base).with_adapter(adapter)
     task, window = demonstration.annotation.task, recipe.data.window
     reader = VideoReader(demonstration.video)
@@ -185,13 +189,17 @@ def _check_plan(output: Path, recipe: Recipe, demonstration: Demonstration, fold
         "annotation": Path(demonstration.path).read_text(encoding="utf-8"),
         "folds": folds,
         "max_frames": frames,
+        **base_inputs(recipe.model),
     }
     plan = json.loads(json.dumps(plan))
     path = output / PLAN
     if not path.exists():
         write_text_atomically(path, json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
-    elif json.loads(path.read_text(encoding="utf-8")) != plan:
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    changed = [name for name in plan if before.get(name) != plan[name]]
+    if changed:
         raise ValueError(
-            f"{output} holds a rehearsal with another annotation, recipe or number of folds; name another folder, or "
-            "add --overwrite to replace it"
+            f"{output} holds a rehearsal with another {', '.join(changed)}; name another folder, or add --overwrite to "
+            "replace it"
         )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dataset.unique_names import shortest_ends
 from infer.metrics.block import COLUMNS
 from infer.metrics.progress import mean_of_defined
 
@@ -55,6 +56,13 @@ _IGNORED_KEYS = (
     "sft.save", "sft.eval",
 )  # fmt: skip
 
+_OTHER_FILES = {  # a key of each: what it is
+    "stages": "an annotation",
+    "differs": "a comparison of reports",
+    "annotate_next": "the answer of a rehearsal",
+    "samples": "the summary of a training run",
+}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -72,6 +80,7 @@ class Run:
         intervals: (low, high) by name, over the held-out episodes; None where there is none.
         base_figures: The same as `figures`, of the base.
         verdict: "adopt", "need more demos" or "do not use".
+        undefined: By name of a figure, on how many held-out episodes it is undefined and so not in the mean.
     """
 
     name: str
@@ -85,6 +94,7 @@ class Run:
     intervals: dict[str, tuple[float, float] | None]
     base_figures: dict[str, float | None]
     verdict: str
+    undefined: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -141,17 +151,19 @@ class Comparison:
 def run_names(paths: Sequence[str | Path]) -> list[str]:
     """Return the shortest ends of the folders' paths that tell the reports apart."""
     folders = [Path(path).resolve().parent.parts for path in paths]
-    for length in range(1, max(map(len, folders), default=1) + 1):
-        names = ["/".join(parts[-length:]) for parts in folders]
-        if len(set(names)) == len(names):
-            return names
-    raise ValueError("a report is given twice, or two reports are in one folder; give each once")
+    if len(set(folders)) < len(folders):
+        raise ValueError("a report is given twice, or two reports are in one folder; give each once")
+    return shortest_ends(folders)
 
 
 def read_run(path: str | Path, name: str) -> Run:
-    """Read one report."""
+    """Read one report.
+
+    Raises:
+        ValueError: The file is missing or no report; the message names it.
+    """
+    report = _read_document(path)
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
         model_name, provenance = report["judged"], report["provenance"]
         window = provenance["window"]
         held_out = [row for row in provenance["episodes"] if row["held_out"]]
@@ -176,13 +188,39 @@ def read_run(path: str | Path, name: str) -> Run:
             intervals={figure: _interval(report, c, model_name) for figure, c in COMPARED.items()},
             base_figures={figure: report[c.episodes]["base"][c.metric] for figure, c in COMPARED.items()},
             verdict=report["verdict"]["outcome"],
+            undefined=_undefined(report, model_name),
         )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"{path} is a report of another version ({what}); make it again with `python -m infer.report`"
+        ) from None
+
+
+def _read_document(path: str | Path) -> dict[str, Any]:
+    remedy = "name the report.json that `python -m infer.report` writes"
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; `python -m infer.report` writes one") from None
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is no report of this version ({error!r}); `python -m infer.report` writes one"
-        ) from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+    except ValueError:
+        raise ValueError(f"{path} is no report, because it is no JSON; {remedy}") from None
+    if not isinstance(document, dict) or "judged" not in document:
+        keys = document if isinstance(document, dict) else ()
+        kind = next((kind for key, kind in _OTHER_FILES.items() if key in keys), "another JSON file")
+        raise ValueError(f"{path} is no report, but {kind}; {remedy}")
+    return document
+
+
+def _undefined(report: dict[str, Any], model_name: str) -> dict[str, int]:
+    """Return on how many episodes figures are undefined; a report of an earlier version does not say."""
+    counts = {
+        figure: report[c.episodes].get("undefined", {}).get(model_name, {}).get(c.metric, 0)
+        for figure, c in COMPARED.items()
+    }
+    return {figure: count for figure, count in counts.items() if count}
 
 
 def _interval(report: dict[str, Any], compared: Compared, model_name: str) -> tuple[float, float] | None:
@@ -207,7 +245,8 @@ def _flat(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Group the runs by setting, and find the settings that differ."""
+    """Group the runs by setting, and find the settings that differ; a copy of a report counts once."""
+    runs, copies = _without_copies(runs)
     keys = list(dict.fromkeys(key for run in runs for key in run.setting))
     differs = [key for key in keys if len({_hashable(run.setting[key]) for run in runs if key in run.setting}) > 1]
     recordings = {run.recordings for run in runs}
@@ -221,7 +260,20 @@ def compare(runs: Sequence[Run]) -> Comparison:
         for group in groups.values()
     ]
     rows.sort(key=lambda row: [_sortable(row.setting[key]) for key in differs])
-    return Comparison(tuple(differs), tuple(rows), tuple(_notes(runs, shared)))
+    return Comparison(tuple(differs), tuple(rows), (*copies, *_notes(runs, shared)))
+
+
+def _without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs without those that are equal to another in all but their place, and a note for each of these."""
+    kept: list[Run] = []
+    notes = []
+    for run in runs:
+        original = next((other for other in kept if replace(run, name=other.name, path=other.path) == other), None)
+        if original is None:
+            kept.append(run)
+        else:
+            notes.append(f"{run.name} is a copy of {original.name} (same seed, same figures): counted once.")
+    return kept, notes
 
 
 def _figures(group: Sequence[Run]) -> dict[str, Figure]:
@@ -246,6 +298,11 @@ def _notes(runs: Sequence[Run], shared: bool) -> list[str]:
         tasks = {run.task for run in runs}
         reason = f"of {len(tasks)} tasks" if len(tasks) > 1 else "measured on different held-out episodes"
         notes.append(f"The reports are {reason}, which may explain differences between rows.")
+    notes += [
+        f"{run.name}: {figure} is undefined on {count} held-out episodes, which are not in its mean."
+        for run in runs
+        for figure, count in run.undefined.items()
+    ]
     return notes
 
 

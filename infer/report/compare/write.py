@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset.files import write_text_atomically
+from dataset.inputs import find_reports
 from infer.report.compare.comparison import Comparison, compare, read_run, run_names
 from infer.report.compare.page import render_comparison
 from infer.report.compare.table import as_document, as_markdown, as_text
@@ -23,6 +24,7 @@ def compare_reports(paths: Sequence[str | Path], output: str | Path) -> Comparis
     Raises:
         ValueError: A file is missing or no report; the message names it.
     """
+    paths = find_reports(paths)
     comparison = compare([read_run(path, name) for path, name in zip(paths, run_names(paths), strict=True)])
     output = Path(output)
     write_text_atomically(output / "compare.json", json.dumps(as_document(comparison), indent=2) + "\n")

@@ -2,7 +2,7 @@ import pytest
 from material import DEMO
 from random_model import random_model
 
-from dataset.prompts import build_prompt
+from dataset.prompts import PROGRESS_OPENING, build_prompt
 from dataset.video import VideoReader
 from infer.decoding.answers import _opening, answer_windows, decode_windows
 from infer.decoding.settings import Decoding
@@ -66,12 +66,47 @@ def test_where_the_digits_begin(nano):
     assert nano.tokenizer.decode(forced) == "1. lift the\nTherefore, the estimated progress is <progress>"
 
 
+@pytest.mark.parametrize("steps", ["1. lift\n2. carry\n", "1. LİFT İT\n", "Image shows the final result.\n", ""])
+def test_the_sentence_is_completed_wherever_the_budget_ends(nano, steps):
+    opening = steps + PROGRESS_OPENING
+    whole = ids(nano, opening + "100%</progress>.")
+    first = next(n for n in range(len(whole) + 1) if len(nano.tokenizer.decode(whole[:n])) >= len(steps))
+    for length in range(max(first, 0), len(whole) + 1):
+        assert nano.tokenizer.decode(_opening(nano, whole[:length])) == opening, length
+        assert _opening(nano, whole[:length]) == ids(nano, opening), length
+
+
+def test_a_number_that_is_forced_is_the_full_answers_at_every_budget(nano, windows):
+    full = decode_windows(nano, windows[1:], [PROMPT], Decoding())
+    for window, answer in zip(windows[1:], full, strict=True):
+        first = len(ids(nano, answer.text[: answer.text.rindex("Therefore")]))
+        for budget in range(first, len(answer.tokens)):
+            cut = decode_windows(nano, [window], [PROMPT], Decoding(max_new_tokens=budget))[0]
+            assert cut.progress == answer.parsed, (budget, cut.text)
+            assert cut.source == ("forced" if cut.parsed is None else "model")
+
+
+@pytest.mark.parametrize("close", ["</prog", "</progress", "<", ""])
+def test_a_tag_that_is_closed_in_part_is_still_open(nano, close):
+    text = "1. lift\nTherefore, the estimated progress is <progress>41.72%"
+    assert nano.tokenizer.decode(_opening(nano, ids(nano, text + close))).endswith("is <progress>")
+    assert nano.tokenizer.decode(_opening(nano, ids(nano, text + close))).count("Therefore") == 1
+
+
 def test_sampled_answers_repeat_with_their_seed(nano, windows):
     draws = [
         [a.text for a in decode_windows(nano, windows, [PROMPT] * 2, Decoding(30, temperature=2.0, seed=seed))]
         for seed in (1, 1, 2)
     ]
     assert draws[0] == draws[1] != draws[2]
+
+
+def test_a_sampled_answer_does_not_depend_on_its_batch(nano, windows):
+    hot = Decoding(20, temperature=2.0, seed=-3)
+    both = decode_windows(nano, windows, [PROMPT] * 2, hot, streams=[7, 9])
+    alone = [decode_windows(nano, [w], [PROMPT], hot, streams=[n])[0] for w, n in zip(windows, (7, 9), strict=True)]
+    assert [answer.text for answer in both] == [answer.text for answer in alone]
+    assert decode_windows(nano, windows[:1], [PROMPT], hot, streams=[9])[0].text != both[0].text
 
 
 @pytest.mark.parametrize(

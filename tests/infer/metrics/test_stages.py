@@ -106,3 +106,9 @@ def test_lengths_must_agree():
         boundary_f1([0, 1], [0], [0, 1])
     with pytest.raises(ValueError, match="1 labels for 2 answers"):
         stage_accuracy([0], [0, 1])
+
+
+@pytest.mark.parametrize("spelled", ["Pre\u0301parer.", "  PRÉPARER ", "pre\u0301parer"])
+def test_steps_are_compared_without_case_white_space_full_stop_and_encoding(spelled):
+    annotation = annotated(Stage("Préparer", 0, 4), Stage("lift", 4, 8), num_frames=10)
+    assert answered_stages(annotation, [build_completion(0.0, (spelled, "lift"))]) == [0]

@@ -143,7 +143,7 @@ def test_what_is_read_from_a_folder(drawer, tmp_path):
 
 def test_no_other_file_repeats_the_names_of_the_folder():
     names = {value for name, value in vars(adapter_folder).items() if name.isupper() and "." in value}
-    assert {"adapter_config.json", "train_summary.json", "README.md", "samples.jsonl"} < names and len(names) == 11
+    assert {"adapter_config.json", "train_summary.json", "README.md", "samples.jsonl"} < names and len(names) == 12
     for package in ("annotate", "dataset", "infer", "train"):
         for path in (ROOT / package).glob("**/*.py"):
             if path == ROOT / "infer" / "model" / "adapter_folder.py":

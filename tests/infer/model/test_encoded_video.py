@@ -73,6 +73,14 @@ def test_a_frame_that_does_not_decode_raises_after_those_before_it(nano, reader,
             assert not video.has([21], nano.pixel_budget)
 
 
+def test_a_kept_frame_does_not_hold_those_that_were_encoded_with_it(nano, reader):
+    video = EncodedVideo(nano, reader)
+    video.load(range(16))
+    (frame,) = video.windows([(3,)])[0]
+    for tensor in (frame.embedding, *frame.deepstack):
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
 def test_what_windows_to_come_do_not_show_is_dropped(nano, reader):
     video = EncodedVideo(nano, reader)
     video.load(range(10))

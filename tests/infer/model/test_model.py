@@ -97,3 +97,20 @@ def test_progress_config_survives_the_file(tmp_path):
         ProgressConfig.read(tmp_path)
     with pytest.raises(ModelError, match="window rule is unknown"):
         ProgressConfig.read(tmp_path / "nothing")
+
+
+def test_what_did_not_fit_once_is_not_tried_again(nano, monkeypatch):
+    sizes, encode = [], nano.encode_pixels
+
+    def scarce(pixel_values, image_grid_thw):
+        sizes.append(len(image_grid_thw))
+        if len(image_grid_thw) > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(pixel_values, image_grid_thw)
+
+    monkeypatch.setattr(nano, "encode_pixels", scarce)
+    monkeypatch.setattr(nano, "_batch_limits", {})
+    frames = np.zeros((16, 32, 32, 3), np.uint8)
+    assert len(nano.encode_frames(frames)) == len(nano.encode_frames(frames)) == 16
+    assert sizes == [16, 8, 4, 4, 4, 4, 4, 4, 4, 4]
+    assert nano.batch_limit(16, "frames", (1, 2)).size == 16  # smaller pictures have a limit of their own

@@ -77,8 +77,13 @@ def test_what_cannot_be_shown_is_told(source, tmp_path):
         with pytest.raises(ValueError, match=message):
             render_overlay(*arguments)
     longer = make_annotation(write_video(tmp_path / "w.mp4", 30), 8, 16)
-    with pytest.raises(ValueError, match="the annotation belongs to a video with 30"):
+    with pytest.raises(ValueError, match="belongs to another video \\(num_frames is 30, but"):
         render_overlay(rows, source, tmp_path / "o.mp4", annotation=longer)
+    with pytest.raises(ValueError, match="is also read by this command"):
+        render_overlay(rows, source, source)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(ValueError, match="is a folder; name a file in it"):
+        render_overlay(rows, source, tmp_path / "folder.mp4")
     assert not list(tmp_path.glob("*o.*"))
 
 
@@ -100,5 +105,12 @@ def test_the_command_takes_records_of_several_videos_and_an_annotation(source, t
     assert (tmp_path / "o.png").exists()
     with pytest.raises(ValueError, match="give --predictions, or --model_path"):
         main(make_parser().parse_args(output))
+    kept = annotation.read_bytes()
+    with pytest.raises(ValueError, match=r"v\.json is also read by this command"):
+        main(make_parser().parse_args([*given, "--output", str(annotation)]))
+    assert annotation.read_bytes() == kept
+    sample = write_rows(tmp_path / "s.jsonl", [{"video": "v.mp4", "frame_index": 3, "progress": 20.0, "prompt": "p"}])
+    with pytest.raises(ValueError, match=r"s\.jsonl, line 1: no prediction \(it has no video_path\)"):
+        main(make_parser().parse_args(["--predictions", sample, *output]))
     with pytest.raises(ValueError, match="gives 2 names for 1 models"):
         main(make_parser().parse_args([*given, "--names", "a", "b"]))

@@ -1,14 +1,19 @@
 import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from material import DEMO, NANO
-from report_material import good_results, make_report_of
+from report_material import good_results, make_answers, make_report_of, make_result
 
+from dataset.demonstration import read_demonstrations
+from infer.model.adapter_folder import RECIPE
 from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 from infer.report.__main__ import main, make_parser
-from infer.report.card import make_report, write_report
+from infer.report.card import _far_tasks, make_report, write_report
+from infer.report.evaluate import EvaluationSpec
 
 
 def test_files(video, tmp_path):
@@ -41,15 +46,52 @@ def test_visual_labels_are_a_notice(annotation_path, tmp_path, monkeypatch, labe
         notices_given.extend(notices)
         raise RuntimeError("reached")
 
-    monkeypatch.setattr("infer.model.model.ProgressModel.load", lambda *words: None)
+    monkeypatch.setattr(
+        "infer.model.model.ProgressModel.load",
+        lambda *words: SimpleNamespace(progress_config=SimpleNamespace(tasks=())),
+    )
     monkeypatch.setattr("infer.report.evaluate.evaluate", lambda *words: [])
     monkeypatch.setattr("infer.report.provenance.collect_provenance", lambda *words: {})
     monkeypatch.setattr("infer.report.provenance.measured_cost", lambda *words: {})
     monkeypatch.setattr("infer.report.summary.summarise", summarise)
     with pytest.raises(RuntimeError, match="reached"):
-        make_report(ModelSource(str(tmp_path), True), [annotation_path], tmp_path / "out", None)
+        make_report(ModelSource(str(tmp_path), True), [annotation_path], tmp_path / "out", EvaluationSpec())
     assert sum("data.labels: visual" in notice for notice in notices_given) == count
     assert any("0 of 1 training demonstrations (a.json)" in notice for notice in notices_given)
+
+
+def test_two_episodes_of_one_file_name_have_their_own_predictions(video, tmp_path):
+    results = [
+        make_result(video, {"base": [value] * 4}, False, name, shortcuts=make_answers(success=False))
+        for name, value in (("day1/ep0", 100.0), ("day2/ep0", 10.0))
+    ]
+    report = make_report_of(results)
+    write_report(report, tmp_path)
+    assert sorted(path.parent.name for path in tmp_path.glob("predictions/*/ep0.base.jsonl")) == ["day1", "day2"]
+    assert [row["episode"] for row in report.document["episodes"]] == ["day1/ep0", "day2/ep0"]
+    assert any("day1/ep0: 100 %" in finding.sentence for finding in report.verdict.findings)
+
+
+def test_a_copy_of_an_episode_is_refused_before_the_model_loads(annotation_path, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (annotation_path, annotation_path.with_suffix(".mp4")):
+        shutil.copy(path, copy / path.name)
+    with pytest.raises(ValueError, match=r"copy/.*json and .*json are of one recording .*; name one of them"):
+        make_report(ModelSource(str(NANO)), [annotation_path, copy / annotation_path.name], tmp_path / "out", None)
+
+
+def test_other_tasks_are_far_from_the_recipe_and_drawn_by_its_seed(annotation_path, tmp_path):
+    demonstrations = read_demonstrations([annotation_path])
+    model = SimpleNamespace(progress_config=SimpleNamespace(tasks=("Peel the banana",)))
+    source = ModelSource(str(tmp_path), use_lora=True)
+    drawn = set()
+    for seed in range(4):
+        sampling = {"seed": seed, "wrong_tasks": ["Light the candle"]}
+        (tmp_path / RECIPE).write_text(json.dumps({"data": {"sampling": sampling}}))
+        drawn.add(_far_tasks(model, source, demonstrations))
+    assert len(drawn) == 4
+    assert not {"Peel the banana", "Light the candle"} & {text for texts in drawn for text in texts}
 
 
 def test_an_adapter_flag_for_a_base_is_refused():

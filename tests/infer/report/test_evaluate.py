@@ -28,10 +28,10 @@ def test_predictors_baselines_and_shortcuts_of_one_episode(adapted, annotation_p
     model, folder = adapted
     demonstrations = read_demonstrations([annotation_path])
     spec = EvaluationSpec(max_sampled_frames=3, shortcut_windows=1)
-    (result,) = evaluate(model, demonstrations, spec, trained_on=[str(annotation_path)])
+    (result,) = evaluate(model, demonstrations, spec)
     assert list(result.predictions) == ["base", "adapter"] == list(model_names(model)) == list(result.seconds)
     assert list(result.values) == ["base", "adapter", "clock", "constant"] == list(result.metrics)
-    assert result.frames == [0, 20, 39] and result.held_out is False
+    assert result.frames == [0, 20, 39] and result.held_out is True
     for name, block in result.metrics.items():
         assert block.keys() == COLUMNS.keys(), name
     assert result.shortcuts.frames == [39] and result.expected[0] == [0, 20, 39]
@@ -44,10 +44,13 @@ def test_predictors_baselines_and_shortcuts_of_one_episode(adapted, annotation_p
         row["model_output"] for row in records
     ]
 
+    few = EvaluationSpec(max_sampled_frames=1, shortcut_windows=1)
+    (seen,) = evaluate(model, demonstrations, few, trained_on=[str(annotation_path)])
+    assert seen.held_out is False and seen.shortcuts is None
+
     training = predict_training_demonstrations(model, demonstrations, spec)
     assert np.array_equal(training.labels, result.labels)
-    parsed = [np.nan if p.parsed_progress is None else p.parsed_progress for p in result.predictions["adapter"]]
-    assert np.array_equal(training.values, parsed, equal_nan=True)
+    assert np.array_equal(training.values, result.values["adapter"], equal_nan=True)
 
 
 @pytest.mark.slow

@@ -131,3 +131,24 @@ def test_nothing_held_out_is_said(video):
     report = make_report_of(results)
     assert "no episode was held out" in format_table(report.document)
     assert "No episode was held out" in render_html(report)
+
+
+def test_a_mean_says_in_how_many_episodes_it_is_undefined(video):
+    flat = make_result(video, {"base": [50.0] * 4, "adapter": [95.0] * 4}, episode="flat", shortcuts=make_answers())
+    report = make_report_of([*good_results(video), flat])
+    for text in (render_html(report), render_markdown(report), format_table(report.document)):
+        assert "1.00 (1 undefined)" in text
+    assert report.document["successes"]["undefined"]["adapter"]["cycle_voc"] == 1
+    assert "(1 of 4 have none, which counts as -1)" in format_verdict(report.document)
+
+
+def test_the_reason_of_the_verdict_is_printed_once(video):
+    results = [make_result(video, {"base": [9.0] * 4, "adapter": [0, 40, 70, 100]}, shortcuts=make_answers())]
+    report = make_report_of(results)
+    for text in (format_verdict(report.document), render_markdown(report)):
+        assert text.count(report.verdict.sentence) == 1
+
+
+def test_a_shuffled_adapter_stands_beside_each_test(html, report):
+    assert html.count("passed, as by a shuffled adapter: shows nothing") == 2  # blank images and another task
+    assert "5 of 5" in html and "Peel the banana" in html and "shuffled adapter |" in render_markdown(report)

@@ -55,6 +55,22 @@ def test_the_final_value_against_the_outcome(video):
     assert report["base"]["auroc"] == 0.5 and report["adapter"]["accuracy_at_best"] is None
 
 
+def test_an_episode_without_a_final_value_is_predicted_wrongly(video):
+    cut = make_result(video, {"base": [9] * 4, "adapter": [0, 20, 30, NAN]}, False, "cut", shortcuts=make_answers())
+    report = make_report_of([*good_results(video), cut]).document["success"]["adapter"]
+    assert (report["auroc"], report["accuracy"]) == (0.75, 0.8)  # three ties of six pairs; four of five episodes
+
+
+def test_a_report_about_another_task_says_so(video):
+    provenance = PROVENANCE | {"trained_tasks": ["Close the drawer"]}
+    bad = [make_result(video, {"base": [9] * 4, "adapter": [90, 60, 30, 5]}, shortcuts=make_answers())]
+    verdict = summarise(bad, None, [], TRAIN, provenance, COST, 1.0).document["verdict"]
+    assert 'the adapter was trained on "Close the drawer"' in verdict["sentence"]
+    assert not any("train again" in finding["remedy"] for finding in verdict["findings"])
+    verdict = summarise(good_results(video), None, [], TRAIN, provenance, COST, 1.0).document["verdict"]
+    assert verdict["outcome"] == "adopt" and "Close the drawer" in verdict["notes"][0]
+
+
 def test_the_second_threshold_comes_from_the_training_frames(results):
     training = TrainingPredictions(np.array([0.0, 50.0, 100.0]), np.array([0.0, 40.0, 80.0]))
     document = summarise(results, training, [], TRAIN, PROVENANCE, COST, 1.0).document

@@ -3,9 +3,10 @@ from material import make_annotation, write_video
 
 from dataset.annotation_file import write_annotation
 from dataset.demonstration import read_demonstrations
+from dataset.recording_identity import seen_in_training
 from infer.model.adapter_folder import read_recipe_document, read_train_summary
 from infer.model.errors import ModelError
-from infer.report.training_demonstration import find_training_demonstrations, seen_in_training
+from infer.report.training_demonstration import find_training_demonstrations
 
 
 @pytest.fixture

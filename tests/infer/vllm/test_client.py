@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,9 +19,11 @@ import pytest
 from made_adapter import make_adapter
 from material import DEMO, NANO, ROOT
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from dataset.video import VideoReader
 from dataset.window import WindowSpec
+from infer.decoding.settings import Decoding
 from infer.model.errors import ModelError
 from infer.model.source import ModelSource
 from infer.predict import infer_progress_from_video
@@ -33,13 +37,17 @@ class Pretender(BaseHTTPRequestHandler):
     """Answers with the number of pictures in a request, and keeps the requests."""
 
     requests: list[dict] = []  # noqa: RUF012 - shared by all requests on purpose
+    models: list[dict] = [{"id": "base"}]  # noqa: RUF012
+    reply: object = None  # in place of an answer
 
     def do_GET(self):
-        self._reply({"data": [{"id": "base"}]})
+        self._reply({"data": self.models})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.requests.append(body)
+        if self.reply is not None:
+            return self._reply(self.reply)
         pictures = sum(part["type"] == "image_url" for part in body["messages"][0]["content"])
         self._reply({"choices": [{"message": {"content": f"1. x\n<progress>{pictures}%</progress>"}}]})
 
@@ -61,6 +69,92 @@ def server():
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
+
+
+def served(server, name="base", folder=str(NANO), use_lora=False):
+    return VllmEngine(ServedModel(ModelSource(folder, use_lora), server, name))
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ({"choices": []}, r"replies without a choice: \{\"choices\": \[\]\}; see the log"),
+        (
+            {"choices": [{"message": {"content": None}, "finish_reason": "length"}]},
+            "content is null, finish_reason length",
+        ),
+        ({"choices": [{"finish_reason": "stop"}]}, "replies without a choice"),
+        ({"error": {"message": "out of memory", "code": 500}}, "refuses the request: out of memory"),
+        ({"object": "error", "message": "no such model"}, "refuses the request: no such model"),
+        ([], "which no vLLM server does"),
+    ],
+)
+def test_replies_without_an_answer_are_one_clear_line(server, monkeypatch, reply, message):
+    engine = served(server)
+    monkeypatch.setattr(Pretender, "reply", reply)
+    with pytest.raises(ModelError, match=message) as raised:
+        engine.answer([["data:x"]], "q", Decoding())
+    assert "\n" not in str(raised.value) and server in str(raised.value)
+
+
+def test_a_server_without_a_list_of_models_is_said(server, monkeypatch):
+    monkeypatch.setattr(Pretender, "models", None)
+    with pytest.raises(ModelError, match="lists no models"):
+        served(server)
+
+
+def test_a_server_that_has_not_the_adapter_is_refused(server, monkeypatch, tmp_path):
+    ours, other = (
+        make_adapter(tmp_path / name, seed, WindowSpec(size=2, stride=1)) for seed, name in ((1, "a"), (2, "b"))
+    )
+    base = {"id": "base", "root": str(NANO), "parent": None}
+    given = {}
+
+    def lists(**adapter):
+        given.update(adapter)
+        monkeypatch.setattr(Pretender, "models", [base, {"id": "adapter", **adapter}])
+
+    lists(root=str(NANO), parent=None)  # the base under the adapter's name
+    with pytest.raises(ModelError, match=r"is a model without an adapter .* would answer as the base does"):
+        served(server, "adapter", ours, True)
+    lists(root=other, parent="base")
+    with pytest.raises(ModelError, match=re.escape(f"is the adapter {other}, not {ours}")):
+        served(server, "adapter", ours, True)
+    lists(root=ours, parent="base")
+    assert served(server, "adapter", ours, True).name == "adapter"
+    lists(root="/on/another/machine", parent="base")
+    assert served(server, "adapter", ours, True).name == "adapter"
+    with pytest.raises(ModelError, match=r"is an adapter .* but a base is asked for"):
+        served(server, "adapter")
+    assert served(server).name == "base"
+
+
+def test_a_server_with_another_base_is_refused(server, monkeypatch, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(NANO, other)
+    weights = load_file(other / "model.safetensors")
+    weights["model.language_model.norm.weight"] = weights["model.language_model.norm.weight"] + 1
+    save_file(weights, other / "model.safetensors")
+    adapter = make_adapter(tmp_path / "a", 1, WindowSpec(size=2, stride=1))
+    rows = [{"id": "base", "root": str(other), "parent": None}, {"id": "adapter", "root": adapter, "parent": "base"}]
+    monkeypatch.setattr(Pretender, "models", rows)
+    with pytest.raises(ModelError, match="has other weights than"):
+        served(server)
+    with pytest.raises(ModelError, match="was trained on other weights than those of"):
+        served(server, "adapter", adapter, True)
+    monkeypatch.setattr(Pretender, "models", [{"id": "base", "root": "/on/another/machine"}])
+    assert served(server).name == "base"
+    assert "cannot be checked here" in capsys.readouterr().out
+
+
+def test_sampled_answers_have_a_seed_per_window(server):
+    for batch_size in (1, 3):
+        Pretender.requests.clear()
+        infer_progress_from_video(
+            str(NANO), VIDEO, TASK, window_size=1, window_stride=2, max_sampled_frames=3, engine="vllm", server=server,
+            temperature=1.0, seed=5, batch_size=batch_size,
+        )  # fmt: skip
+        assert sorted(request["seed"] for request in Pretender.requests) == [5, 59, 112]
 
 
 def test_every_window_is_one_request_with_its_frames_in_order(server):

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -18,6 +19,36 @@ def test_the_command_names_base_adapter_and_rank(tmp_path):
     assert f"--enable-lora --lora-modules adapter={folder} --max-lora-rank 8" in text
     assert "--dtype float32" in text
     assert "--host 127.0.0.1 --port 8100" in text and text.endswith("--enforce-eager")
+
+
+def flags(command):
+    return dict(itertools.pairwise(command))
+
+
+def test_the_server_has_room_for_one_window_and_answers_greedily(tmp_path):
+    folder = make_adapter(tmp_path / "a", 1, WindowSpec(size=2, stride=1), max_pixels=4096)
+    given = flags(server_command(ModelSource(folder, True)))
+    assert given["--limit-mm-per-prompt"] == '{"image": 2}'
+    assert given["--mm-processor-kwargs"] == '{"size": {"shortest_edge": 1024, "longest_edge": 4096}}'
+    assert given["--generation-config"] == "vllm"  # not the base's own sampling
+    assert given["--max-model-len"] == str(2 * (4096 // 1024 + 2) + 1024)
+
+
+def test_a_base_has_the_pixels_of_the_recipes(tmp_path, capsys):
+    given = flags(server_command(ModelSource("some/hub-id"), window_size=4))  # not on this machine
+    assert given["--max-model-len"] == str(4 * (262144 // 1024 + 2) + 1024)
+    assert '"longest_edge": 262144' in given["--mm-processor-kwargs"]
+    assert "some/hub-id: pictures are reduced to 262144 pixels" in capsys.readouterr().out
+    assert '"longest_edge": 16384' in flags(server_command(ModelSource(str(NANO))))["--mm-processor-kwargs"]
+    given = flags(server_command(ModelSource("some/hub-id", max_pixels=65536)))
+    assert '"longest_edge": 65536' in given["--mm-processor-kwargs"]
+    assert given["--max-model-len"] == str(8 * (65536 // 1024 + 2) + 1024)
+
+
+def test_arguments_of_the_user_replace_ours():
+    command = server_command(ModelSource(str(NANO)), extra=("--max_model_len=77", "--dtype", "half"))
+    assert "--max-model-len" not in command and command.count("--dtype") == 1
+    assert command[-3:] == ["--max_model_len=77", "--dtype", "half"]
 
 
 def test_the_base_of_this_checkout_is_found_from_elsewhere(tmp_path, monkeypatch):

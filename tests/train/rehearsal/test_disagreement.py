@@ -36,40 +36,36 @@ def test_a_wrong_stage_is_named_with_what_to_do():
     worst = disagreements([0, 40, 10, 30, 100, 100], answered=[0, 0, 0, 0, 2, 2])[0]
     assert worst.stages_right == 0.0 and worst.wrong_stage == "reach"
     assert describe(worst) == (
-        '1.0 to 2.0 s, first half of "lift": the error is 50 points, too low (mean prediction 20 %, mean label 70 %). '
-        'The right step is named in 0% of the frames (mostly "reach"). Check the boundaries of this stage first; if '
-        "they are right, annotate another demonstration of it."
+        '1.0 to 2.0 s, first half of "lift": taken for "reach" (20 % instead of 70 %). Check the boundaries of this '
+        "stage; if they are right, annotate another demonstration of it."
     )
 
 
 def test_steps_in_other_words_ask_for_more_training():
     worst = disagreements([0, 40, 10, 30, 100, 100], answered=[0, 0, None, None, 2, 2])[0]
     assert describe(worst).endswith(
-        "in 0% of the frames (other words, or no step). The model has not learned the wording of the steps: train "
-        "longer, then look again."
+        "20 % instead of 70 %, and no step of the task is named. Train longer, then look again."
     )
 
 
 def test_an_error_in_the_right_stage_asks_for_another_demonstration():
     worst = disagreements([50, 90, 50, 90, 100, 100])[0]
     assert describe(worst) == (
-        '0.0 to 1.0 s, first half of "reach": the error is 50 points, too high (mean prediction 70 %, mean label '
-        "20 %). Annotate another demonstration that shows it."
+        '0.0 to 1.0 s, first half of "reach": 70 % instead of 20 %. Annotate another demonstration that shows it.'
     )
 
 
 def test_errors_that_cancel_are_not_called_too_high_or_too_low():
     worst = disagreements([40, 0, 50, 90, 100, 100])[0]
-    text = "the error is 40 points, in both directions (mean prediction 20 %, mean label 20 %)"
-    assert text in describe(worst)
+    assert "off by 40 points in both directions" in describe(worst)
 
 
 def test_an_error_in_a_perturbed_recording_alone_asks_for_that_variation():
     worst = disagreements([0, 40, 50, 90, 100, 100], double_speed=[60, 100, 50, 90, 100, 100])[0]
     assert worst.bad_recordings == ["double speed"] and worst.is_bad
     assert describe(worst).startswith(
-        '0.0 to 1.0 s, first half of "reach": the error is 0 points as recorded, but 60 points when played at double '
-        "speed. What to do: do it faster"
+        '0.0 to 1.0 s, first half of "reach": off by 60 points when played at double speed, 0 as recorded. '
+        "What to do: do it faster"
     )
 
 
@@ -85,3 +81,9 @@ def test_frames_without_a_label_and_segments_without_a_frame_are_left_out():
     ranked = find_disagreements(SEGMENTS, rehearsal, STEPS)
     assert [disagreement.segment.stage for disagreement in ranked] == ["lift"]
     assert ranked[0].errors["as recorded"] == pytest.approx(20.0)
+
+
+def test_a_perturbed_recording_without_an_answer_is_bad():
+    worst = disagreements([0, 40, 50, 90, 100, 100], darker=[NAN, NAN, 50, 90, 100, 100])[0]
+    assert worst.bad_recordings == ["darker"] and worst.is_bad and worst.error == 50.0
+    assert "no answer holds a percentage when the picture is darker" in describe(worst)

@@ -23,7 +23,7 @@ def test_a_crop_keeps_the_size_and_shows_the_middle():
 
 @pytest.mark.parametrize("spec", [WindowSpec(3, rate_hz=5.0), WindowSpec(3, stride=5.0)])
 def test_speed_changes_the_windows_and_not_the_frame_asked_about(spec):
-    windows = {copy.name: window_indices(copy.window(spec), 40, fps=25.0) for copy in RECORDINGS}
+    windows = {copy.name: window_indices(copy.window(spec), 40, timing=25.0) for copy in RECORDINGS}
     assert windows["as recorded"] == windows["darker"] == (30, 35, 40)
     assert windows["double speed"] == (20, 30, 40)
     assert windows["half speed"] == (35, 38, 40)

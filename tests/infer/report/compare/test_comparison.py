@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -169,13 +171,39 @@ def test_names_are_the_shortest_that_tell_runs_apart():
         run_names(["a/report.json", "a/report.json"])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"judged": "adapter"}'])
-def test_a_file_that_is_no_report_is_one_clear_message(tmp_path, text):
-    (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match=r"report\.json is no report of this version"):
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "is no report, because it is no JSON; name the report.json that"),
+    ("\xff", "is no report, because it is no JSON"),
+    ("[]", "is no report, but another JSON file; name"),
+    ('{"stages": []}', "is no report, but an annotation; name"),
+    ('{"differs": [], "rows": []}', "is no report, but a comparison of reports"),
+    ('{"judged": "adapter"}', "is a report of another version (it has no 'provenance'); make it again"),
+])  # fmt: skip
+def test_a_file_that_is_no_report_is_one_clear_message(tmp_path, text, message):
+    (tmp_path / "report.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=re.escape(message)):
         read_run(tmp_path / "report.json", "x")
     with pytest.raises(ValueError, match="no such file"):
         read_run(tmp_path / "none.json", "x")
+
+
+def test_a_copied_report_counts_once(tmp_path):
+    path = write_report(tmp_path / "mine", 0.6)
+    shutil.copytree(tmp_path / "mine", tmp_path / "mine copy")
+    other = write_report(tmp_path / "seed1", 0.8, seed=1)
+    comparison = read([path, str(tmp_path / "mine copy" / "report.json"), other])
+    assert [run.name for run in comparison.runs] == ["mine", "seed1"]
+    assert comparison.rows[0].figures["cycle_voc"].mean == pytest.approx(0.7)
+    assert comparison.notes == ("mine copy is a copy of mine (same seed, same figures): counted once.",)
+    assert "seeds 0, 1" in as_text(comparison)
+
+
+def test_a_figure_that_is_undefined_on_an_episode_is_noted(tmp_path):
+    path = write_report(tmp_path / "flat", 0.95)
+    report = json.loads(Path(path).read_text())
+    report["successes"]["undefined"] = {"adapter": {"cycle_voc": 1, "ccc": 1}}
+    Path(path).write_text(json.dumps(report))
+    assert read([path]).notes == ("flat: cycle_voc is undefined on 1 held-out episodes, which are not in its mean.",)
 
 
 def test_the_report_that_is_written_today_is_read_in_full(video, tmp_path):
